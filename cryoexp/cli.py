@@ -1,0 +1,38 @@
+"""Entry point. Imports stay light (no torch), so that ``--cfg job`` and tab completion answer at once."""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+
+from cryoexp.config.folders import register_resolvers
+from cryoexp.config.schema import register_schema
+from cryoexp.errors import CryoexpError
+
+HERE = Path(__file__).resolve().parent
+# a wheel carries conf/ inside the package; a source tree (plain or editable) has it beside the package
+CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
+
+register_schema()
+register_resolvers()
+
+
+class Refused(CompactHydraException):
+    """A user's error: Hydra prints its text without a traceback and exits with code 1."""
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def main(cfg: DictConfig) -> float | None:
+    """Run one experiment and return the task's objective (for sweepers)."""
+    from cryoexp.run import run  # torch is imported here and not before
+
+    try:
+        return run(cfg)
+    except CryoexpError as error:
+        logging.getLogger(__name__).debug("refused", exc_info=error)
+        raise Refused(f"\ncryoexp: {error}") from None
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,100 @@
+"""Refuse configs that cannot run, before any data are read.
+
+In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the samples
+the task needs; keys nobody takes; keys without a value. All problems are reported at once.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from cryoexp.errors import ConfigError
+
+GROUPS = ("task", "dataset", "model")
+# constructor arguments that a run gives, not the config
+GIVEN = {"task": {"net", "info"}, "model": {"in_channels", "out_channels"}, "dataset": set()}
+
+
+def check(cfg: DictConfig) -> None:
+    """Check a composed config.
+
+    Raises:
+        ConfigError: with one line a problem.
+    """
+    problems = list(_problems(cfg))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def snr_value(snr: Any) -> float:
+    """Return the SNR as a number.
+
+    Raises:
+        ConfigError: not a positive number or inf.
+    """
+    try:
+        value = float(snr)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not value > 0:
+        raise ConfigError(f"snr must be a positive number or inf, got snr={snr}")
+    return value
+
+
+def _problems(cfg: DictConfig) -> Iterator[str]:
+    try:
+        snr_value(cfg.snr)
+    except ConfigError as error:
+        yield str(error)
+    classes = {}
+    for group in GROUPS:
+        try:
+            classes[group] = get_class(cfg[group]._target_)
+        except (ImportError, ValueError, AttributeError) as error:
+            yield f"conf/{group}: cannot import {cfg[group].get('_target_')} ({error})"
+    if len(classes) == len(GROUPS):
+        yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
+        for group, cls in classes.items():
+            yield from _unknown_keys(group, cfg[group], cls)
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        yield f"{key} has no value. Give one: python train.py ... {key}=<value>"
+
+
+def _mismatches(choice: Any, task: Any, dataset: Any, model: Any) -> Iterator[str]:
+    if model.output != task.needs_output:
+        fit = _options("model", "output", task.needs_output)
+        yield (
+            f"task={choice.task} needs a model that outputs a {task.needs_output}, "
+            f"but model={choice.model} outputs a {model.output}.\n"
+            f"Models that fit: {', '.join(fit)}. For example: python train.py task={choice.task} model={fit[0]}"
+        )
+    if dataset.sample != task.needs_sample:
+        fit = _options("dataset", "sample", task.needs_sample)
+        yield (
+            f"task={choice.task} works on {task.needs_sample}s, but dataset={choice.dataset} gives {dataset.sample}s.\n"
+            f"Datasets that fit: {', '.join(fit)}. For example: python train.py task={choice.task} dataset={fit[0]}"
+        )
+
+
+def _unknown_keys(group: str, node: DictConfig, cls: type) -> Iterator[str]:
+    taken = set(inspect.signature(cls).parameters) - GIVEN[group]
+    unknown = sorted({str(k) for k in node} - taken - {"_target_"})
+    if unknown:
+        yield f"{group} sets {', '.join(unknown)}, which {cls.__name__} does not take. It takes: {', '.join(sorted(taken))}"
+
+
+def _options(group: str, attribute: str, wanted: str) -> list[str]:
+    """Names of the options of a group whose class has the wanted attribute; only called when about to fail."""
+    names = GlobalHydra.instance().config_loader().get_group_options(group)
+    found = []
+    for name in names:
+        node = compose("config", overrides=[f"{group}={name}"])[group]
+        if getattr(get_class(node._target_), attribute, None) == wanted:
+            found.append(name)
+    return found or ["(none)"]

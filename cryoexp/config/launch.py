@@ -1,0 +1,73 @@
+"""Threads, precision and the Lightning trainer, chosen for the hardware at hand."""
+
+import logging
+import os
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+
+def make_trainer(*, precision: str, threads: int | str, deterministic: bool | str, **arguments: Any) -> pl.Trainer:
+    """Build Lightning's Trainer.
+
+    Args:
+        precision: any of Lightning's, or auto: bf16-mixed where the hardware computes in bfloat16, else 32-true.
+        threads: CPU threads of this process, or auto: the cores, shared out over the processes of a node.
+        deterministic: as Lightning's, ``warn`` for its warn mode.
+        arguments: of the Trainer.
+    """
+    quieten()
+    set_threads(threads, arguments.get("devices", 1) if arguments.get("accelerator") != "gpu" else 1)
+    if precision == "auto":
+        precision = best_precision(str(arguments.get("accelerator", "auto")))
+    return pl.Trainer(
+        precision=precision,
+        deterministic=deterministic,
+        use_distributed_sampler=False,  # our own sampler shares items out over the ranks
+        enable_model_summary=False,
+        enable_progress_bar=False,  # our own callback shows progress
+        **arguments,
+    )
+
+
+def best_precision(accelerator: str) -> str:
+    """Choose bf16-mixed where bfloat16 is computed in hardware, else 32-true."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    if accelerator in ("auto", "cpu") and _cpu_has_bf16():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def set_threads(threads: int | str, processes: Any) -> None:
+    """Set the CPU threads of torch."""
+    if threads == "auto":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = max(1, cores // processes) if isinstance(processes, int) and processes > 0 else 1
+        torch.set_num_threads(count)
+    else:
+        torch.set_num_threads(int(threads))
+
+
+def quieten() -> None:
+    """Leave out what Lightning says about itself; its errors and real warnings remain."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*", ".*Checkpoint directory.*"):
+        warnings.filterwarnings("ignore", text)
+
+
+def describe_device(trainer: pl.Trainer) -> str:
+    """One line on what a run computes with."""
+    strategy = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(strategy) if strategy.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{trainer.world_size} x {strategy.type} ({name}), {trainer.precision}"
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    except (AttributeError, RuntimeError):
+        return False

@@ -1,0 +1,7 @@
+"""Datasets on disk -> one Lightning datamodule."""
+
+from cryoexp.data.datamodule import DataModule
+from cryoexp.data.description import DataInfo
+from cryoexp.data.subtomograms import SubtomogramData
+
+__all__ = ["DataInfo", "DataModule", "SubtomogramData"]

@@ -1,0 +1,65 @@
+"""dataset.yaml: what a dataset holds, for people and for programs."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cryoexp.errors import DataError
+
+DESCRIPTION = "dataset.yaml"
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a task, a model and a report need to know of a dataset.
+
+    ``classes`` are in the order of their ids; ``masses`` in kDa; ``voxel_size`` in Å; ``shape`` is (z, y, x).
+    """
+
+    kind: str
+    classes: list[str]
+    masses: list[float]
+    voxel_size: float
+    shape: list[int]
+    channels: int
+    contrast: str
+    counts: dict[str, int]
+    variance_box: float
+    variance_mask: float
+    made_by: dict[str, Any] = field(default_factory=dict)
+    checksum: dict[str, str] = field(default_factory=dict)
+
+
+def write_description(folder: Path, info: DataInfo) -> None:
+    """Write dataset.yaml; always the last file of a dataset."""
+    text = yaml.safe_dump(asdict(info), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    (folder / DESCRIPTION).write_text(text)
+
+
+def read_description(folder: Path) -> DataInfo:
+    """Read dataset.yaml.
+
+    Raises:
+        DataError: missing, or not what we write.
+    """
+    path = folder / DESCRIPTION
+    try:
+        return DataInfo(**yaml.safe_load(path.read_text()))
+    except FileNotFoundError:
+        raise DataError(f"{folder}: no dataset here (no {DESCRIPTION})") from None
+    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a dataset description ({error})") from None
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a dataset but its description."""
+    files = sorted(f for f in folder.iterdir() if f.name != DESCRIPTION)
+    return {f.name: _sha256(f) for f in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

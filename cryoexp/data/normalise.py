@@ -1,0 +1,34 @@
+"""One normalisation for training and inference; its numbers travel in the checkpoint."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Normalisation = Literal["volume", "dataset", "none"]
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Scale intensities.
+
+    Args:
+        kind: volume (mean 0, standard deviation 1 of each volume), dataset (the numbers below), none.
+        mean: of the training data, for ``dataset``.
+        std: of the training data, for ``dataset``.
+    """
+
+    kind: Normalisation
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, volumes: Tensor) -> Tensor:
+        """Normalise `(b, c, z, y, x)`."""
+        if self.kind == "none":
+            return volumes
+        if self.kind == "dataset":
+            return (volumes - self.mean) / self.std
+        axes = tuple(range(1, volumes.ndim))
+        mean = volumes.mean(axes, keepdim=True)
+        std = volumes.std(axes, keepdim=True, unbiased=False)
+        return (volumes - mean) / (std + 1e-8)

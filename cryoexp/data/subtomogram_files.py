@@ -1,0 +1,184 @@
+"""A folder of simulated subtomograms: dataset.yaml, particles.star, signal.mrcs, mask.mrcs."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+import cryoexp
+from cryoexp.data.datamodule import SPLITS
+from cryoexp.data.description import DataInfo, checksums, write_description
+from cryoexp.errors import ConfigError
+from cryoexp.io.mrc import create_stack
+from cryoexp.io.star import optics_block, write_star
+from cryoexp.physics.optics import Optics
+from cryoexp.physics.rotations import matrix_to_euler
+from cryoexp.progress import progress
+from cryoexp.seeds import numpy_generator, torch_generator
+from cryoexp.simulate import VERSION
+from cryoexp.simulate.structures import Structure, load
+from cryoexp.simulate.subtomograms import Subtomograms, SubtomogramSimulator
+from cryoexp.simulate.templates import make_templates
+
+TABLE, STACK, MASK = "particles.star", "signal.mrcs", "mask.mrcs"
+CHUNK = 32  # items simulated at once, from one seed: the content does not depend on the number of workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubtomogramRecipe:
+    """Everything that decides the content of the dataset, see `cryoexp.data.SubtomogramData`."""
+
+    structures: list[str | Path]
+    per_class: int
+    box: int
+    voxel_size: float
+    neighbours: int
+    crowding: Literal["spheres", "contact"]
+    jitter: float
+    nearest_target: bool
+    contrast: Literal["dark", "bright"]
+    optics: Optics
+    split: tuple[float, ...]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if len(self.structures) < 2:
+            raise ConfigError(f"dataset.structures: {len(self.structures)} structure; telling apart needs two or more")
+        if len(self.split) != 3 or min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6:
+            raise ConfigError(f"dataset.split={list(self.split)}: give three shares that add up to 1")
+        if self.per_class < 3:
+            raise ConfigError(f"dataset.per_class={self.per_class}: three splits need at least 3")
+        for key in ("box", "voxel_size"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"dataset.{key}={getattr(self, key)} must be positive")
+        for key in ("neighbours", "jitter"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"dataset.{key}={getattr(self, key)} must not be negative")
+        for key, known in (("crowding", ("spheres", "contact")), ("contrast", ("dark", "bright"))):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"dataset.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the cache key and dataset.yaml."""
+        return {**asdict(self), "structures": [str(s) for s in self.structures], "split": list(self.split)}
+
+
+def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
+    """Simulate the dataset into an existing empty folder, on all cores."""
+    structures = load(recipe.structures, recipe.voxel_size)
+    simulator = SubtomogramSimulator(
+        make_templates(structures, recipe.voxel_size),
+        voxel_size=recipe.voxel_size,
+        box=recipe.box,
+        neighbours=recipe.neighbours,
+        crowding=recipe.crowding,
+        jitter=recipe.jitter,
+        nearest_target=recipe.nearest_target,
+        contrast=recipe.contrast,
+        optics=recipe.optics,
+    )
+    labels = torch.arange(recipe.per_class * len(structures)) % len(structures)
+    signal = create_stack(folder / STACK, len(labels), recipe.box, recipe.voxel_size, mode=2)
+    mask = create_stack(folder / MASK, len(labels), recipe.box, recipe.voxel_size, mode=0)
+    starts = range(0, len(labels), CHUNK)
+
+    def work(start: int) -> pd.DataFrame:
+        chunk = labels[start : start + CHUNK]
+        made = simulator(chunk, torch_generator(recipe.seed, "scene", start // CHUNK))
+        signal.data[start : start + len(chunk)] = made.signal.numpy()
+        mask.data[start : start + len(chunk)] = made.support.numpy()
+        advance(len(chunk))
+        return _rows(made, structures, recipe, start)
+
+    with progress("simulating subtomograms", len(labels)) as advance, _single_threads() as workers:
+        tables = list(workers.map(work, starts))
+    signal.update_header_stats()
+    for stack in (signal, mask):
+        stack.close()
+    particles = pd.concat(tables, ignore_index=True)
+    particles["cryoexpSplit"] = split(labels.numpy(), recipe.split, recipe.seed)
+    optics = recipe.optics
+    table = optics_block(
+        recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast
+    )
+    write_star(folder / TABLE, {"optics": table, "particles": particles})
+    write_description(folder, _describe(recipe, structures, particles, folder))
+
+
+def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
+    """Assign train, val or test to each item, the same shares within every class."""
+    out = np.empty(len(labels), dtype=object)
+    rng = numpy_generator(seed, "split")
+    for label in np.unique(labels):
+        mine = rng.permutation(np.flatnonzero(labels == label))
+        held_out = [max(1, round(share * len(mine))) for share in shares[1:]]
+        bounds = np.cumsum([len(mine) - sum(held_out), *held_out])[:-1]
+        for name, part in zip(SPLITS, np.split(mine, bounds), strict=True):
+            out[part] = name
+    return out
+
+
+def _rows(made: Subtomograms, structures: list[Structure], recipe: SubtomogramRecipe, start: int) -> pd.DataFrame:
+    n = len(made.signal)
+    label = made.scenes.classes[:, 0].numpy()
+    angles = torch.rad2deg(matrix_to_euler(made.scenes.rotations[:, 0].double())).numpy()
+    # RELION: the origin is the shift that brings the particle to the centre of the box
+    shift = -made.scenes.centres[:, 0].numpy() * recipe.voxel_size
+    rows = {"rlnImageName": [f"{start + i + 1:06d}@{STACK}" for i in range(n)], "rlnOpticsGroup": 1}
+    rows |= {f"rlnAngle{name}": angles[:, i].round(4) for i, name in enumerate(("Rot", "Tilt", "Psi"))}
+    rows |= {f"rlnOrigin{name}Angst": shift[:, i].round(4) for i, name in enumerate("XYZ")}
+    rows |= {
+        "rlnClassNumber": label + 1,
+        "cryoexpClassName": [structures[i].name for i in label],
+        "cryoexpVarianceBox": made.variance_box.numpy(),
+        "cryoexpVarianceMask": made.variance_support.numpy(),
+    }
+    return pd.DataFrame(rows)
+
+
+def _describe(
+    recipe: SubtomogramRecipe, structures: list[Structure], particles: pd.DataFrame, folder: Path
+) -> DataInfo:
+    counts = particles["cryoexpSplit"].value_counts()
+    return DataInfo(
+        kind="subtomograms",
+        classes=[s.name for s in structures],
+        masses=[round(float(s.mass), 2) for s in structures],
+        voxel_size=recipe.voxel_size,
+        shape=[recipe.box] * 3,
+        channels=1,
+        contrast=recipe.contrast,
+        counts={name: int(counts.get(name, 0)) for name in SPLITS},
+        variance_box=float(particles["cryoexpVarianceBox"].mean()),
+        variance_mask=float(particles["cryoexpVarianceMask"].mean()),
+        made_by={
+            "program": f"cryoexp {cryoexp.__version__}",
+            "simulator": VERSION,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "recipe": recipe.as_dict(),
+            "sources": {s.name: s.origin for s in structures},
+            "radii_angstrom": {s.name: round(float(s.radius), 1) for s in structures},
+        },
+        checksum=checksums(folder),
+    )
+
+
+@contextmanager
+def _single_threads() -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of one thread per core, each computing alone: torch lets go of the interpreter while it works."""
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,110 @@
+"""MRC volumes and stacks. A volume never travels without its voxel size and origin."""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+from cryoexp.errors import DataError
+
+SUFFIXES = (".mrc", ".map", ".mrc.gz", ".map.gz", ".rec")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """`(z, y, x)` data with its voxel size in Å (one number: cubic voxels) and origin (x, y, z) in Å."""
+
+    data: np.ndarray
+    voxel_size: float
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read one MRC or CCP4 volume, plain or gzipped, as float32 `(z, y, x)`.
+
+    The origin is the header's origin, or nstart · voxel size where that is zero.
+
+    Raises:
+        DataError: no readable MRC file, truncated, not a single volume, or a voxel size of zero or unequal axes.
+    """
+    try:
+        with mrcfile.open(path, permissive=False) as mrc:
+            data = np.array(mrc.data)
+            size = np.array([mrc.voxel_size.x, mrc.voxel_size.y, mrc.voxel_size.z], dtype=float)
+            head = mrc.header
+            origin = np.array([head.origin.x, head.origin.y, head.origin.z], dtype=float)
+            start = np.array([head.nxstart, head.nystart, head.nzstart], dtype=float)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (ValueError, OSError, EOFError, gzip.BadGzipFile, zlib.error, RuntimeWarning) as error:
+        raise DataError(f"{path}: not a whole MRC file ({error})") from None
+    if data.ndim != 3:
+        raise DataError(f"{path}: holds {data.ndim}-dimensional data {data.shape}, expected one (z, y, x) volume")
+    if not np.isfinite(data).all():
+        raise DataError(f"{path}: holds NaN or infinite values")
+    voxel_size = _voxel_size(path, size)
+    if not origin.any():
+        origin = start * voxel_size
+    x, y, z = (float(v) for v in origin)
+    return Volume(data.astype(np.float32), voxel_size, (x, y, z))
+
+
+def write_volume(path: str | Path, volume: Volume) -> None:
+    """Write one volume; float64 becomes float32, bool becomes int8."""
+    data = volume.data
+    if data.dtype == np.float64:
+        data = data.astype(np.float32)
+    if data.dtype == bool:
+        data = data.astype(np.int8)
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(np.ascontiguousarray(data))
+        mrc.set_volume()
+        mrc.voxel_size = volume.voxel_size
+        mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = volume.origin
+
+
+def create_stack(path: str | Path, count: int, box: int, voxel_size: float, mode: int) -> mrcfile.mrcmemmap.MrcMemmap:
+    """Create a memory-mapped stack of `count` cubic volumes, `(count, z, y, x)`, to be filled and closed.
+
+    Args:
+        path: new file, by custom ``.mrcs``.
+        count: number of volumes.
+        box: edge in voxels.
+        voxel_size: Å.
+        mode: MRC mode; 2 is float32, 12 float16, 0 int8.
+    """
+    mrc = mrcfile.new_mmap(path, shape=(count, box, box, box), mrc_mode=mode, overwrite=True)
+    mrc.voxel_size = voxel_size
+    return mrc
+
+
+def open_stack(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Memory-map a stack of volumes, read-only, and check that all of it is there.
+
+    Raises:
+        DataError: missing, truncated, or of another shape than the dataset says.
+    """
+    try:
+        data = mrcfile.mmap(path, mode="r", permissive=False).data
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (ValueError, OSError, RuntimeWarning) as error:
+        raise DataError(f"{path}: not a whole MRC stack ({error})") from None
+    if data.shape != shape:
+        raise DataError(f"{path}: holds volumes of shape {data.shape}, the dataset says {shape}")
+    return data
+
+
+def _voxel_size(path: str | Path, size: np.ndarray) -> float:
+    if not (np.isfinite(size).all() and (size > 0).all()):
+        raise DataError(
+            f"{path}: the header gives a voxel size of {size[0]:g} Å. Set it first, for example with "
+            "mrcfile or IMOD's alterheader, or relion_image_handler --set_header_pixel_size"
+        )
+    if np.ptp(size) > 1e-3 * size.mean():
+        x, y, z = size
+        raise DataError(f"{path}: voxels of {x:.4f} x {y:.4f} x {z:.4f} Å are not cubic")
+    return round(float(size.mean()), 4)

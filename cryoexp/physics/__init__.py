@@ -1,0 +1,1 @@
+"""Pure functions on tensors: rotations, transfer functions, noise. Knows nothing of files or configs."""

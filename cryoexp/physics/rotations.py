@@ -1,0 +1,63 @@
+"""Rotations.
+
+``R`` maps the reference frame of a particle to the frame of the image or tomogram, ``x_image = R x_reference``,
+on column vectors (x, y, z). It is RELION's matrix of (rot, tilt, psi): ``(Rz(rot) Ry(tilt) Rz(psi))ᵀ``.
+"""
+
+import torch
+from torch import Tensor
+
+
+def random_quaternions(n: int, generator: torch.Generator) -> Tensor:
+    """Draw ``(n, 4)`` unit quaternions (x, y, z, w), uniform over all rotations (Haar).
+
+    A normalised four-dimensional Gaussian is uniform on the sphere S³, and S³ covers SO(3) evenly
+    (Muller 1959; Shoemake 1992).
+    """
+    q = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    return q / q.norm(dim=1, keepdim=True)
+
+
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Turn ``(..., 4)`` unit quaternions (x, y, z, w) into ``(..., 3, 3)`` matrices."""
+    x, y, z, w = quaternion.unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def euler_to_matrix(angles: Tensor) -> Tensor:
+    """Turn ``(..., 3)`` RELION angles (rot, tilt, psi) in radians into ``(..., 3, 3)`` matrices."""
+    rot, tilt, psi = angles.unbind(-1)
+    return (_rz(rot) @ _ry(tilt) @ _rz(psi)).transpose(-1, -2)
+
+
+def matrix_to_euler(matrix: Tensor) -> Tensor:
+    """Return RELION's (rot, tilt, psi) in radians, ``(..., 3)``, of ``(..., 3, 3)`` matrices.
+
+    tilt lies in 0..π. Where it is 0 or π only rot ± psi is defined, and rot is set to 0.
+    """
+    m = matrix.transpose(-1, -2)  # Rz(rot) Ry(tilt) Rz(psi)
+    sine = torch.hypot(m[..., 0, 2], m[..., 1, 2])
+    tilt = torch.atan2(sine, m[..., 2, 2])
+    pole = sine < 1e-9
+    rot = torch.where(pole, torch.zeros_like(sine), torch.atan2(m[..., 1, 2], m[..., 0, 2]))
+    psi = torch.where(
+        pole,
+        torch.atan2(m[..., 1, 0], m[..., 1, 1]),
+        torch.atan2(m[..., 2, 1], -m[..., 2, 0]),
+    )
+    return torch.stack([rot, tilt, psi], -1)
+
+
+def _rz(a: Tensor) -> Tensor:
+    c, s, o, i = a.cos(), a.sin(), torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack([c, -s, o, s, c, o, o, o, i], -1).unflatten(-1, (3, 3))
+
+
+def _ry(a: Tensor) -> Tensor:
+    c, s, o, i = a.cos(), a.sin(), torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack([c, o, s, o, i, o, -s, o, c], -1).unflatten(-1, (3, 3))

@@ -1,0 +1,102 @@
+"""Write everything a run leaves behind."""
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from cryoexp import plotting
+from cryoexp.config.launch import describe_device
+from cryoexp.data import DataModule
+from cryoexp.progress import console
+from cryoexp.report.history import History
+from cryoexp.report.html import write_page
+from cryoexp.report.manifest import command, git_commit, plain, versions
+from cryoexp.tasks.base import Task
+
+
+class Report:
+    """Products, metrics, manifest, figures, the page, and the table in the terminal."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        data: DataModule,
+        task: Task,
+        trainer: pl.Trainer,
+        scores: dict[str, float],
+        history: History,
+        wall_s: float,
+    ) -> None:
+        self.cfg, self.folder, self.data, self.task = cfg, folder, data, task
+        self.trainer, self.scores, self.history, self.wall_s = trainer, scores, history, wall_s
+
+    def write(self) -> None:
+        """Write all of it."""
+        self.task.products(self.task.results, self.data, self.folder)
+        draw_curves(self.history.epochs, self.task.objective, self.folder / "figures" / "curves.png")
+        manifest = self.manifest()
+        _write_json(self.folder / "metrics.json", self.scores)
+        _write_json(self.folder / "manifest.json", manifest)
+        write_page(self.folder, self.scores, manifest, self.data.describe())
+        self.show()
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what it takes to repeat the run."""
+        snr = self.data.snr_measured
+        return {
+            "command": command(),
+            "config": OmegaConf.to_container(self.cfg, resolve=True),
+            "git_commit": git_commit(),
+            "versions": versions(),
+            "device": describe_device(self.trainer),
+            "machine": platform.platform(),
+            "seed": self.cfg.seed,
+            "snr_requested": self.cfg.snr,
+            "snr_box": snr.get("box"),
+            "snr_mask": snr.get("mask"),
+            "parameters": sum(p.numel() for p in self.task.net.parameters()),
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "wall_s": round(self.wall_s, 1),
+        }
+
+    def show(self) -> None:
+        """Print the test table, and where everything is."""
+        table = Table(title="test", title_justify="left")
+        table.add_column("score")
+        table.add_column("value", justify="right")
+        for name, value in self.scores.items():
+            if name.startswith("test/"):
+                table.add_row(name.removeprefix("test/"), f"{value:.4f}")
+        console.print(table)
+        times = ", ".join(f"{k.removeprefix('time/').removesuffix('_s')} {v:.0f} s" for k, v in self.scores.items() if k.startswith("time/"))
+        console.print(f"time    {times}")
+        console.print(f"page    {self.folder / 'report.html'}")
+        console.print(str(self.folder))
+
+
+def draw_curves(epochs: list[dict[str, float]], objective: str, path: Path) -> None:
+    """Draw losses, the objective and the learning rate over the epochs."""
+    panels = (("train/loss", "val/loss"), (objective,), ("learning_rate",))
+    fig, axes = plotting.figure(1, len(panels), width=10, height=2.8)
+    x = [row["epoch"] for row in epochs]
+    for ax, names in zip(axes[0], panels, strict=True):
+        for name in names:
+            y = np.array([row.get(name, np.nan) for row in epochs], dtype=float)
+            ax.plot(x, y, label=name, marker="." if len(x) < 40 else None)
+        ax.set_xlabel("epoch")
+        ax.legend(frameon=False)
+    plotting.save(fig, path)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(plain(value), indent=2) + "\n")
+
+

@@ -1,0 +1,189 @@
+"""How alike two complexes look after imaging: correlation over all rotations and shifts, from pseudo-atoms.
+
+The image's Fourier transform is expanded in spherical harmonics on shells of frequency, in closed form; one
+three-dimensional FFT then gives the correlation at all rotations (Kostelec & Rockmore 2008, J. Fourier Anal. Appl.).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.fft import fftn
+from scipy.optimize import minimize
+from scipy.special import sph_harm_y_all, spherical_jn
+
+from cryoexp.simulate.zoo import PseudoAtoms
+
+DEGREES = 28  # harmonics l < DEGREES: 2 pi k r at the band's end and 140 Å
+ANGLES = 64  # Euler angles a turn in the exhaustive search, 5.6 degrees apart
+SHELLS = 20  # Gauss-Legendre nodes in frequency: one in 1/640 Å, finer than 1/(2 diameters)
+STEPS = (20.0, 10.0, 5.0, 2.5)  # Å, of the search for the shift
+
+
+@dataclass(frozen=True)
+class Imaging:
+    """Low-pass and CTF of the fixed subtomograms, no missing wedge: lengths in Å, contrast as a fraction."""
+
+    resolution: float = 40.0
+    edge: float = 2 / 320  # 1/Å, width of the raised cosine after 1 / resolution
+    wavelength: float = 0.019687  # 300 kV
+    defocus: float = 30000.0
+    spherical_aberration: float = 2.7e7
+    amplitude_contrast: float = 0.07
+
+    @property
+    def band(self) -> float:
+        """Highest frequency passed, in 1/Å."""
+        return 1 / self.resolution + self.edge
+
+    def transfer(self, frequency: np.ndarray) -> np.ndarray:
+        """Low-pass times CTF at `frequency` in 1/Å.
+
+        `sin(pi L D k^2 - pi/2 Cs L^3 k^4 + asin(A))`, 1 to `1 / resolution` and a half cosine to 0.
+        """
+        k2, wavelength = frequency**2, self.wavelength
+        phase = np.pi * wavelength * self.defocus * k2
+        phase -= np.pi / 2 * self.spherical_aberration * wavelength**3 * k2**2
+        along = np.clip((frequency - 1 / self.resolution) / self.edge, 0, 1)
+        return 0.5 * (1 + np.cos(np.pi * along)) * np.sin(phase + np.arcsin(self.amplitude_contrast))
+
+
+def imaged_correlation(a: PseudoAtoms, b: PseudoAtoms, imaging: Imaging | None = None) -> float:
+    """Pearson correlation of the images of `a` and `b`, the largest over all rotations and shifts.
+
+    Mean removed, over all space, that is over a box that holds both.
+    """
+    imaging = imaging or Imaging()
+    return best_correlation(harmonics(a, imaging), harmonics(b, imaging), imaging)
+
+
+def harmonics(atoms: PseudoAtoms, imaging: Imaging) -> np.ndarray:
+    """Unit-norm coefficients `(l * l + l + m, shell)` of the image's Fourier transform about the centre of mass.
+
+    `4 pi (-i)^l H(k) G(k) sum_j w_j j_l(2 pi k r_j) conj(Y_lm(x_j))`, by the expansion of plane waves; every shell
+    carries the square root of its quadrature weight.
+    """
+    k, roots = _shells(imaging)
+    total = np.zeros((DEGREES**2, SHELLS), dtype=complex)
+    for start in range(0, len(atoms.centres), 1024):
+        centres, weights = atoms.centres[start : start + 1024], atoms.weights[start : start + 1024]
+        radius = np.linalg.norm(centres, axis=1)
+        angular = _angular(centres).conj() * weights
+        for degree in range(DEGREES):
+            rows = slice(degree**2, (degree + 1) ** 2)
+            radial = spherical_jn(degree, 2 * np.pi * radius[:, None] * k)
+            total[rows] += (-1j) ** degree * (angular[rows] @ radial)
+    total *= roots * k * imaging.transfer(k) * np.exp(-2 * (np.pi * atoms.sigma * k) ** 2)
+    return total / np.linalg.norm(total)
+
+
+def best_correlation(a: np.ndarray, b: np.ndarray, imaging: Imaging) -> float:
+    """Largest correlation over rotations and shifts of two images given by their `harmonics`.
+
+    All rotations are searched for every shift; the shift climbs from the best of the centres of mass and 40 Å along
+    either way of each axis.
+    """
+    k, _ = _shells(imaging)
+    directions, synthesis, analysis = _sphere()
+    samples = synthesis @ b
+
+    def moved(shift: tuple[float, ...]) -> np.ndarray:
+        return analysis @ (samples * np.exp(-2j * np.pi * np.outer(directions @ np.array(shift), k)))
+
+    @lru_cache(maxsize=None)
+    def best(shift: tuple[float, ...]) -> float:
+        return float(_over_rotations(_spectrum(a, moved(shift))).max())
+
+    axes = np.vstack([np.eye(3), -np.eye(3)])
+    shift = max([(0.0, 0.0, 0.0), *map(tuple, 40.0 * axes)], key=best)
+    for step in STEPS:
+        shift = _climb(best, shift, step * axes)
+    return _refine(_spectrum(a, moved(shift)))
+
+
+def _climb(
+    score: Callable[[tuple[float, ...]], float], shift: tuple[float, ...], moves: np.ndarray
+) -> tuple[float, ...]:
+    """Follow the best of `moves` as long as it gains."""
+    while True:
+        nearest = max((tuple(np.array(shift) + move) for move in moves), key=score)
+        if score(nearest) <= score(shift):
+            return shift
+        shift = nearest
+
+
+def _shells(imaging: Imaging) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies `(shell,)` in 1/Å over the band, and the square roots of their quadrature weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(SHELLS)
+    return imaging.band * (nodes + 1) / 2, np.sqrt(weights)
+
+
+def _angular(points: np.ndarray) -> np.ndarray:
+    """Spherical harmonics `(l * l + l + m, n)` in the directions of `points` `(n, 3)`."""
+    x, y, z = points.T
+    found = sph_harm_y_all(DEGREES - 1, DEGREES - 1, np.arctan2(np.hypot(x, y), z), np.arctan2(y, x))
+    return np.concatenate([found[degree, np.arange(-degree, degree + 1)] for degree in range(DEGREES)])
+
+
+@lru_cache(maxsize=1)
+def _sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions `(n, 3)` of an exact quadrature, the matrix from coefficients to samples there, and back."""
+    heights, weights = np.polynomial.legendre.leggauss(2 * DEGREES)
+    azimuths = np.arange(2 * DEGREES) * np.pi / DEGREES
+    across = np.sqrt(1 - heights**2)[:, None]
+    height = np.broadcast_to(heights[:, None], (2 * DEGREES, 2 * DEGREES))
+    directions = np.stack([across * np.cos(azimuths), across * np.sin(azimuths), height], axis=-1).reshape(-1, 3)
+    values = _angular(directions)
+    return directions, values.T.copy(), values.conj() * np.repeat(weights, 2 * DEGREES) * np.pi / DEGREES
+
+
+@lru_cache(maxsize=1)
+def _wigner() -> list[np.ndarray]:
+    """Eigenvectors `(m, n)` of J_y for every l: `d_mm'(beta) = sum_n U_mn exp(-i n beta) conj(U_m'n)`."""
+    found = []
+    for degree in range(DEGREES):
+        m = np.arange(-degree, degree)
+        raising = np.diag(np.sqrt(degree * (degree + 1) - m * (m + 1)), -1)
+        found.append(np.linalg.eigh((raising - raising.T) / 2j)[1])
+    return found
+
+
+def _spectrum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Fourier coefficients `(n, m, m')` of the correlation over the Euler angles z-y-z of the rotation of `a`.
+
+    Every index counts from 0 up and, from the end, down to `1 - DEGREES`.
+    """
+    total = np.zeros((2 * DEGREES - 1,) * 3, dtype=complex)
+    for degree, vectors in enumerate(_wigner()):
+        rows = slice(degree**2, (degree + 1) ** 2)
+        products = b[rows].conj() @ a[rows].T
+        index = np.arange(-degree, degree + 1)
+        total[np.ix_(index, index, index)] += (
+            vectors.T[:, :, None] * products * vectors.conj().T[:, None, :]
+        )
+    return total
+
+
+def _over_rotations(spectrum: np.ndarray) -> np.ndarray:
+    """Correlation on the grid of Euler angles `(beta, alpha, gamma)`, `ANGLES` a turn."""
+    index = np.arange(1 - DEGREES, DEGREES)
+    padded = np.zeros((ANGLES,) * 3, dtype=complex)
+    padded[np.ix_(index, index, index)] = spectrum[np.ix_(index, index, index)]
+    return fftn(padded).real
+
+
+def _refine(spectrum: np.ndarray) -> float:
+    """The maximum near the best grid point, by the trigonometric polynomial itself."""
+    grid = _over_rotations(spectrum)
+    start = np.array(np.unravel_index(np.argmax(grid), grid.shape)) * 2 * np.pi / ANGLES
+    order = np.fft.ifftshift(np.arange(1 - DEGREES, DEGREES))
+
+    def loss(angles: np.ndarray) -> float:
+        beta, alpha, gamma = np.exp(-1j * np.outer(angles, order))
+        return -float((beta @ (spectrum @ gamma) @ alpha).real)
+
+    simplex = start + np.vstack([np.zeros(3), 0.05 * np.eye(3)])
+    return -float(minimize(loss, start, method="Nelder-Mead", options={"initial_simplex": simplex}).fun)

@@ -1,0 +1,289 @@
+"""Twelve named procedural complexes, made of Gaussian pseudo-atoms: structures that need no download.
+
+A shape (`SHAPES`: ellipsoids, rings and shells, copied by a point group) is filled with a lattice in the asymmetric unit of the point group, the group copies it, and
+the number of points times the volume of a lattice cell is the protein's volume, 1.21 Å^3 a dalton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+VOLUME_PER_DALTON = 1.21  # Å^3/Da, protein of 1.37 g/cm^3 (Harpaz, Gerstein & Chothia 1994)
+SIGMA = 4.0  # Å, a pseudo-atom's standard deviation: about half a lattice cell, so the inside is flat
+SPACING = 7.5  # Å, the lattice constant aimed at; `Complex.spacing` is the exact one
+JITTER = 0.12  # largest move of a point along an axis, in lattice constants
+CUTOFF = 6.0  # standard deviations after which `grid` neglects a Gaussian (1.5e-8 of its peak)
+BLEND = 3.0  # Å over which neighbouring domains melt into each other
+CHUNK = 256  # pseudo-atoms that `grid` adds at a time: its temporary stays in the cache
+
+
+@dataclass(frozen=True)
+class PseudoAtoms:
+    """Isotropic Gaussians: centres `(n, 3)` x, y, z in Å about the centre of mass, weights `(n,)` in Da, sigma Å."""
+
+    centres: np.ndarray
+    weights: np.ndarray
+    sigma: float
+
+    def density(self, points: np.ndarray) -> np.ndarray:
+        """Exact density in Da/Å^3 at `points` `(..., 3)` x, y, z in Å; returns `(...)`."""
+        points = np.asarray(points, dtype=float)
+        flat = points.reshape(-1, 3)
+        values = np.array([self._at(point) for point in flat])
+        return values.reshape(points.shape[:-1])
+
+    def grid(self, size: int, voxel_size: float, blur: float = 0.0) -> np.ndarray:
+        """Density in Da/Å^3 at the voxel centres of a cube, `(z, y, x)` float32, centre of mass at `size // 2`.
+
+        `voxel_size` in Å; `blur` in Å is the standard deviation of a Gaussian that the density is convolved with,
+        in closed form.
+        """
+        width = float(np.hypot(self.sigma, blur))
+        axis = (np.arange(size) - size // 2) * voxel_size
+        order = np.argsort(self.centres[:, 2], kind="stable")
+        volume = np.zeros((size, size * size), dtype=np.float32)
+        for start in range(0, len(order), CHUNK):
+            chosen = order[start : start + CHUNK]
+            centres, weights = self.centres[chosen], self.weights[chosen]
+            x, y = _profile(axis, centres[:, 0], width), _profile(axis, centres[:, 1], width)
+            lowest, highest = centres[0, 2] - CUTOFF * width, centres[-1, 2] + CUTOFF * width
+            planes = slice(*np.searchsorted(axis, (lowest, highest)))
+            z = _profile(axis[planes], centres[:, 2], width) * weights[:, None].astype(np.float32)
+            volume[planes] += z.T @ (y[:, :, None] * x[:, None, :]).reshape(len(chosen), -1)
+        return volume.reshape(size, size, size)
+
+    def _at(self, point: np.ndarray) -> float:
+        squared = ((self.centres - point) ** 2).sum(axis=1)
+        peak = (2 * np.pi * self.sigma**2) ** -1.5
+        return peak * float(self.weights @ np.exp(-0.5 * squared / self.sigma**2))
+
+
+def _profile(axis: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
+    """Normalised Gaussians along one axis, `(n, size)` float32 in 1/Å."""
+    scaled = (axis - centres[:, None]) / width
+    return (np.exp(-0.5 * scaled**2) / (np.sqrt(2 * np.pi) * width)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Lobe:
+    """Ellipsoid at `(radius, azimuth in degrees, z)`, semi-axes `(radial, tangential, axial)`; lengths in Å."""
+
+    at: tuple[float, float, float]
+    semi: tuple[float, float, float]
+
+    def depth(self, points: np.ndarray) -> np.ndarray:
+        """About the distance to the surface in Å at `points` `(n, 3)`, negative inside."""
+        radius, azimuth, z = self.at
+        turned = points @ Rotation.from_euler("z", azimuth, degrees=True).as_matrix()
+        return _scaled(turned - np.array([radius, 0.0, z]), self.semi)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Torus about z at height `z`: radius of its circle, semi-axes `(radial, axial)` of its section, in Å."""
+
+    radius: float
+    z: float
+    semi: tuple[float, float]
+
+    def depth(self, points: np.ndarray) -> np.ndarray:
+        """About the distance to the surface in Å at `points` `(n, 3)`, negative inside."""
+        out = np.hypot(points[:, 0], points[:, 1]) - self.radius
+        return _scaled(np.stack([out, points[:, 2] - self.z], axis=1), self.semi)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Hollow sphere: middle radius and half thickness in Å."""
+
+    radius: float
+    half: float
+
+    def depth(self, points: np.ndarray) -> np.ndarray:
+        """Distance to the surface in Å at `points` `(n, 3)`, negative inside."""
+        return np.abs(np.linalg.norm(points, axis=1) - self.radius) - self.half
+
+
+@dataclass(frozen=True)
+class Part:
+    """Domains of one asymmetric unit, copied by `group`, the copies then moved by `shift` Å along z."""
+
+    group: str
+    domains: tuple[Lobe | Ring | Shell, ...]
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Complex:
+    """A named complex: its point group in Schoenflies notation, mass in kDa, largest radius in Å."""
+
+    name: str
+    point_group: str
+    mass: float
+    radius: float
+    description: str
+
+    @property
+    def volume(self) -> float:
+        """Protein volume in Å^3."""
+        return VOLUME_PER_DALTON * 1000 * self.mass
+
+    @property
+    def symmetry(self) -> np.ndarray:
+        """Rotation matrices of the point group `(order, 3, 3)`, main axis z."""
+        return Rotation.create_group(self.point_group).as_matrix()
+
+    @property
+    def orbits(self) -> int:
+        """Pseudo-atoms in the asymmetric unit, so that the lattice constant is next to `SPACING`."""
+        return round(self.volume / (len(self.symmetry) * SPACING**3))
+
+    @property
+    def spacing(self) -> float:
+        """Lattice constant in Å: all pseudo-atoms' cells together have exactly the protein's volume."""
+        return (self.volume / (len(self.symmetry) * self.orbits)) ** (1 / 3)
+
+    def atoms(self, seed: int = 0) -> PseudoAtoms:
+        """The pseudo-atoms; `seed` moves them within their lattice cells and changes nothing else."""
+        group, spacing = self.symmetry, self.spacing
+        unit = self._fill(_asymmetric_lattice(group, spacing, 1.25 * self.radius))
+        entropy = np.random.SeedSequence((seed, *self.name.encode()))
+        unit = unit + np.random.default_rng(entropy).uniform(-JITTER, JITTER, unit.shape) * spacing
+        unit = _fit_radius(unit - _centre(unit, group), self.radius)
+        centres = np.einsum("gij,nj->ngi", group, unit).reshape(-1, 3)
+        centres = centres - centres.mean(axis=0)
+        return PseudoAtoms(centres, np.full(len(centres), 1000 * self.mass / len(centres)), SIGMA)
+
+    def _fill(self, lattice: np.ndarray) -> np.ndarray:
+        """The lattice points deepest in the shape, none farther from their own centre of mass than the radius."""
+        values, group = implicit(SHAPES[self.name], lattice), self.symmetry
+        centre = np.zeros(3)
+        for _ in range(4):  # the centre of mass moves when points are cut off; it settles at once
+            inside = np.linalg.norm(lattice - centre, axis=1) <= self.radius
+            allowed = np.flatnonzero(inside)
+            chosen = allowed[np.argsort(values[allowed], kind="stable")[: self.orbits]]
+            centre = _centre(lattice[chosen], group)
+        return lattice[chosen]
+
+
+def _asymmetric_lattice(group: np.ndarray, spacing: float, extent: float) -> np.ndarray:
+    """Cubic lattice points `(n, 3)` in the group's asymmetric unit, within `extent` Å of the origin.
+
+    The unit is the set of points nearer to one general direction than to its copies. Points that lie so near to an
+    axis that their own copies would fall on top of them are left out.
+    """
+    half = int(extent / spacing) + 1
+    steps = (np.arange(-half, half) + 0.5) * spacing
+    points = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = points[(points**2).sum(axis=1) <= extent**2]
+    general = np.array([0.8321, 0.3137, 0.4573])
+    for rotation in group:
+        points = points[points @ (general - rotation @ general) >= 0]
+    copies = [rotation for rotation in group if not np.allclose(rotation, np.eye(3))]
+    for rotation in copies:
+        points = points[((points - points @ rotation.T) ** 2).sum(axis=1) >= (0.5 * spacing) ** 2]
+    return points
+
+
+def _centre(unit: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Centre of mass of all copies of `unit` `(n, 3)`: what the group's mean leaves of the unit's own."""
+    return group.mean(axis=0) @ unit.mean(axis=0)
+
+
+def _fit_radius(unit: np.ndarray, radius: float) -> np.ndarray:
+    """Put the farthest point at `radius` Å, and what the jitter moved beyond it back on that sphere."""
+    distance = np.linalg.norm(unit, axis=1)
+    target = np.minimum(distance, radius)
+    target[np.argmax(distance)] = radius
+    return unit * (target / distance)[:, None]
+
+
+def implicit(parts: tuple[Part, ...], points: np.ndarray) -> np.ndarray:
+    """Implicit function of the union of all copies at `points` `(n, 3)` in Å; the shape is where it is low.
+
+    Smooth minimum of the domains' depths, `-b log(sum exp(-d / b))` with `b = BLEND`.
+    """
+    total = np.zeros(len(points))
+    for part in parts:
+        moved = points - np.array([0.0, 0.0, part.shift])
+        for rotation in Rotation.create_group(part.group).as_matrix():
+            turned = moved @ rotation  # the inverse rotation of the points is the rotation of the domain
+            for domain in part.domains:
+                total += np.exp(-np.maximum(domain.depth(turned), -60.0) / BLEND)
+    return -BLEND * np.log(total + 1e-300)
+
+
+def _scaled(offsets: np.ndarray, semi: tuple[float, ...]) -> np.ndarray:
+    return (np.linalg.norm(offsets / np.array(semi), axis=1) - 1.0) * min(semi)
+
+
+CORE = (Lobe((45, 0, 23), (18, 24, 16)), Lobe((45, 26, 62), (18, 24, 16)))  # the barrel of sevens
+
+SHAPES: dict[str, tuple[Part, ...]] = {
+    "blob40": (Part("C1", (Lobe((9, 0, -4), (17, 14, 20)), Lobe((9, 180, 7), (22, 16, 15)))),),
+    "dimer80": (Part("C2", (Lobe((24, 0, 0), (9, 24, 27)),)),),
+    "wedge160": (Part("C2", (Lobe((29, 0, 3), (11, 33, 26)), Lobe((23, 0, 19), (16, 31, 29)))),),
+    "ring240": (Part("C6", (Lobe((41, 0, 0), (18, 17, 20)),)),),
+    "tetra300": (Part("D2", (Lobe((30, 45, 21), (28, 28, 28)),)),),
+    "barrel560": (Part("D4", (Lobe((37, 22, 26), (15, 27, 26)),)),),
+    "p97like": (
+        Part(
+            "C6",
+            (
+                Lobe((36, 0, -25), (15, 26, 22)),
+                Lobe((36, 0, 25), (15, 26, 22)),
+                Lobe((70, 0, 40), (12, 9, 9)),
+            ),
+        ),
+    ),
+    "barrel700": (Part("D7", CORE),),
+    "chap900": (Part("D8", (Lobe((48, 0, 20), (17, 17, 18)), Lobe((52, 12, 64), (14, 17, 18)))),),
+    "cap1300": (
+        Part("D7", CORE),
+        Part(
+            "C1",
+            (
+                Lobe((12, 0, 110), (34, 34, 46)),
+                Lobe((13, 120, -103), (41, 41, 16)),
+                Lobe((0, 0, 0), (12, 12, 52)),
+            ),
+        ),
+    ),
+    "ribo2500": (
+        Part(
+            "C1",
+            (
+                Lobe((25, 0, 0), (75, 95, 85)),
+                Lobe((70, 180, 10), (35, 75, 95)),
+                Lobe((40, 80, 95), (18, 18, 30)),
+            ),
+        ),
+    ),
+    "capsid4000": (Part("I", (Shell(118, 13), Lobe((112, 0, 69.3), (18, 18, 18)))),),
+}
+
+ZOO: dict[str, Complex] = {
+    item.name: item
+    for item in (
+        Complex("blob40", "C1", 40, 30, "one bent domain"),
+        Complex("dimer80", "C2", 80, 40, "two domains side by side"),
+        Complex("wedge160", "C2", 160, 50, "two larger domains that lean towards each other"),
+        Complex("ring240", "C6", 240, 60, "flat ring of six subunits around an open pore"),
+        Complex("tetra300", "D2", 300, 65, "four domains at the corners of a tetrahedron"),
+        Complex("barrel560", "D4", 560, 70, "two stacked rings of four subunits"),
+        Complex("p97like", "C6", 540, 85, "two stacked rings of six subunits, small domains around one, as in p97"),
+        Complex("barrel700", "D7", 700, 90, "four stacked rings of seven subunits, as in the 20S proteasome"),
+        Complex("chap900", "D8", 950, 100, "two back-to-back rings of eight with large chambers, as in a chaperonin"),
+        Complex("cap1300", "C1", 1300, 120, "the barrel of seven with two unlike caps, as in the 26S proteasome"),
+        Complex("ribo2500", "C1", 2500, 120, "a large and a small lobe with a cleft and stalks, as in the ribosome"),
+        Complex("capsid4000", "I", 4000, 150, "hollow icosahedral shell with knobs on the five-fold axes"),
+    )
+}
+
+FIXED_TEN = (
+    "dimer80", "wedge160", "ring240", "tetra300", "barrel560",
+    "p97like", "barrel700", "chap900", "cap1300", "ribo2500",
+)  # the classes of the fixed classification benchmark

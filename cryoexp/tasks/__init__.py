@@ -1,0 +1,1 @@
+"""One folder a task: its loss, its scores, its products."""

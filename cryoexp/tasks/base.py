@@ -1,0 +1,147 @@
+"""What all tasks share: the optimiser, logging, and the way from a batch to a score."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from cryoexp.data import DataInfo, DataModule
+from cryoexp.data.datamodule import Batch
+from cryoexp.tasks.gather import Gather
+
+Scores = dict[str, float]
+
+
+class Task(pl.LightningModule):
+    """A network, its loss and its scores.
+
+    A task says which samples and which kind of network it needs, and fills in ``channels``, ``loss``, ``outputs``,
+    ``scores`` and ``products``.
+
+    Args:
+        net: the network.
+        info: of the dataset.
+        optimizer: called with parameter groups.
+        scheduler: called with the optimiser, or None. Given ``total_steps`` if it takes that.
+        weight_decay: patterns of parameter names to decay; the last match counts, biases and norms never decay
+            unless named exactly.
+        channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
+    """
+
+    needs_sample: ClassVar[str]
+    needs_output: ClassVar[str]
+    objective: ClassVar[str]  # the validation score that chooses the checkpoint
+    objective_mode: ClassVar[str] = "max"
+
+    def __init__(
+        self,
+        *,
+        net: nn.Module,
+        info: DataInfo,
+        optimizer: Callable[..., Optimizer],
+        scheduler: partial[Any] | None,
+        weight_decay: Mapping[str, float],
+        channels_last: bool,
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last_3d) if channels_last else net
+        self.info, self.channels_last = info, channels_last
+        self.make_optimizer, self.make_scheduler, self.weight_decay = optimizer, scheduler, weight_decay
+        self.gathered = nn.ModuleDict({stage: Gather() for stage in ("val", "test")})
+
+    @classmethod
+    @abstractmethod
+    def channels(cls, info: DataInfo) -> dict[str, int]:
+        """Return ``in_channels`` and ``out_channels`` of a network for this dataset."""
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Return the loss that training minimises, a scalar."""
+
+    @abstractmethod
+    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Return per-item results to keep for scoring; must contain ``index``."""
+
+    @abstractmethod
+    def scores(self, results: Batch) -> Scores:
+        """Score the kept results of a whole split, each item once."""
+
+    @abstractmethod
+    def products(self, results: Batch, data: DataModule, folder: Path) -> None:
+        """Write predictions and figures of the test split into the run folder."""
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Apply the network."""
+        if self.channels_last:
+            volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
+        return self.net(volumes)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Log and return the loss."""
+        loss = self.loss(self(batch["volume"]), batch)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep what is scored at the end of the epoch."""
+        self._keep("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep what is scored at the end of the test."""
+        self._keep("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the validation split."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Score the test split, and keep the results for the products."""
+        self.results = self._log_scores("test")
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser over groups of equal weight decay, and the schedule."""
+        optimizer = self.make_optimizer(self._groups())
+        if self.make_scheduler is None:
+            return optimizer
+        if "total_steps" in signature(self.make_scheduler).parameters:
+            total = int(self.trainer.estimated_stepping_batches)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, total_steps=total), "interval": "step"},
+            }
+        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            schedule["monitor"] = self.objective
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.net.named_parameters():
+            decay = 0.0
+            for pattern, value in self.weight_decay.items():
+                if name == pattern or (parameter.ndim > 1 and fnmatch(name, pattern)):
+                    decay = value
+            groups.setdefault(decay, []).append(parameter)
+        return [{"params": parameters, "weight_decay": decay} for decay, parameters in groups.items()]
+
+    def _keep(self, stage: str, batch: Batch) -> None:
+        prediction = self(batch["volume"]).float()
+        loss = self.loss(prediction, batch)
+        self.log(f"{stage}/loss", loss, batch_size=len(batch["index"]), sync_dist=True)
+        self.gathered[stage].update(**self.outputs(prediction, batch))
+
+    def _log_scores(self, stage: str) -> Batch:
+        results = self.gathered[stage].compute()
+        self.gathered[stage].reset()
+        scores = self.scores(results)
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, rank_zero_only=False)
+        return results
