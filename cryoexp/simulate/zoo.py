@@ -1,7 +1,8 @@
 """Twelve named procedural complexes, made of Gaussian pseudo-atoms: structures that need no download.
 
-A shape (`SHAPES`: ellipsoids, rings and shells, copied by a point group) is filled with a lattice in the asymmetric unit of the point group, the group copies it, and
-the number of points times the volume of a lattice cell is the protein's volume, 1.21 Å^3 a dalton.
+A shape (`SHAPES`: ellipsoids and shells, copied by a point group) is filled with a lattice in the group's
+asymmetric unit, the group copies the points, and their number times the volume of a lattice cell is the
+protein's volume, 1.21 Å^3 a dalton.
 """
 
 from __future__ import annotations
@@ -22,24 +23,27 @@ CHUNK = 256  # pseudo-atoms that `grid` adds at a time: its temporary stays in t
 
 @dataclass(frozen=True)
 class PseudoAtoms:
-    """Isotropic Gaussians: centres `(n, 3)` x, y, z in Å about the centre of mass, weights `(n,)` in Da, sigma Å."""
+    """Isotropic Gaussians: centres `(n, 3)` x, y, z in Å about the centre of mass, weights `(n,)` in Da.
+
+    `sigma` is their standard deviation in Å.
+    """
 
     centres: np.ndarray
     weights: np.ndarray
     sigma: float
 
     def density(self, points: np.ndarray) -> np.ndarray:
-        """Exact density in Da/Å^3 at `points` `(..., 3)` x, y, z in Å; returns `(...)`."""
+        """Return the exact density in Da/Å^3 at `points` `(..., 3)` x, y, z in Å; returns `(...)`."""
         points = np.asarray(points, dtype=float)
         flat = points.reshape(-1, 3)
         values = np.array([self._at(point) for point in flat])
         return values.reshape(points.shape[:-1])
 
     def grid(self, size: int, voxel_size: float, blur: float = 0.0) -> np.ndarray:
-        """Density in Da/Å^3 at the voxel centres of a cube, `(z, y, x)` float32, centre of mass at `size // 2`.
+        """Return the density in Da/Å^3 at the voxel centres of a cube, `(z, y, x)` float32.
 
-        `voxel_size` in Å; `blur` in Å is the standard deviation of a Gaussian that the density is convolved with,
-        in closed form.
+        The centre of mass is at index `size // 2`; `voxel_size` in Å. `blur` in Å is the standard deviation
+        of a Gaussian that the density is convolved with, in closed form.
         """
         width = float(np.hypot(self.sigma, blur))
         axis = (np.arange(size) - size // 2) * voxel_size
@@ -69,7 +73,7 @@ def _profile(axis: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lobe:
-    """Ellipsoid at `(radius, azimuth in degrees, z)`, semi-axes `(radial, tangential, axial)`; lengths in Å."""
+    """Ellipsoid at `(radius, azimuth in degrees, z)`, semi-axes `(radial, tangential, axial)`, in Å."""
 
     at: tuple[float, float, float]
     semi: tuple[float, float, float]
@@ -79,20 +83,6 @@ class Lobe:
         radius, azimuth, z = self.at
         turned = points @ Rotation.from_euler("z", azimuth, degrees=True).as_matrix()
         return _scaled(turned - np.array([radius, 0.0, z]), self.semi)
-
-
-@dataclass(frozen=True)
-class Ring:
-    """Torus about z at height `z`: radius of its circle, semi-axes `(radial, axial)` of its section, in Å."""
-
-    radius: float
-    z: float
-    semi: tuple[float, float]
-
-    def depth(self, points: np.ndarray) -> np.ndarray:
-        """About the distance to the surface in Å at `points` `(n, 3)`, negative inside."""
-        out = np.hypot(points[:, 0], points[:, 1]) - self.radius
-        return _scaled(np.stack([out, points[:, 2] - self.z], axis=1), self.semi)
 
 
 @dataclass(frozen=True)
@@ -109,11 +99,10 @@ class Shell:
 
 @dataclass(frozen=True)
 class Part:
-    """Domains of one asymmetric unit, copied by `group`, the copies then moved by `shift` Å along z."""
+    """Domains of one asymmetric unit, copied by `group`."""
 
     group: str
-    domains: tuple[Lobe | Ring | Shell, ...]
-    shift: float = 0.0
+    domains: tuple[Lobe | Shell, ...]
 
 
 @dataclass(frozen=True)
@@ -147,7 +136,7 @@ class Complex:
         return (self.volume / (len(self.symmetry) * self.orbits)) ** (1 / 3)
 
     def atoms(self, seed: int = 0) -> PseudoAtoms:
-        """The pseudo-atoms; `seed` moves them within their lattice cells and changes nothing else."""
+        """Build the pseudo-atoms; `seed` moves them within their lattice cells and changes nothing else."""
         group, spacing = self.symmetry, self.spacing
         unit = self._fill(_asymmetric_lattice(group, spacing, 1.25 * self.radius))
         entropy = np.random.SeedSequence((seed, *self.name.encode()))
@@ -158,7 +147,7 @@ class Complex:
         return PseudoAtoms(centres, np.full(len(centres), 1000 * self.mass / len(centres)), SIGMA)
 
     def _fill(self, lattice: np.ndarray) -> np.ndarray:
-        """The lattice points deepest in the shape, none farther from their own centre of mass than the radius."""
+        """Choose the lattice points deepest in the shape, none farther from their centre than the radius."""
         values, group = implicit(SHAPES[self.name], lattice), self.symmetry
         centre = np.zeros(3)
         for _ in range(4):  # the centre of mass moves when points are cut off; it settles at once
@@ -172,8 +161,8 @@ class Complex:
 def _asymmetric_lattice(group: np.ndarray, spacing: float, extent: float) -> np.ndarray:
     """Cubic lattice points `(n, 3)` in the group's asymmetric unit, within `extent` Å of the origin.
 
-    The unit is the set of points nearer to one general direction than to its copies. Points that lie so near to an
-    axis that their own copies would fall on top of them are left out.
+    The unit is the set of points nearer to one general direction than to its copies. Points on an axis, or so
+    near to it that their own copies would fall on top of them, are left out.
     """
     half = int(extent / spacing) + 1
     steps = (np.arange(-half, half) + 0.5) * spacing
@@ -208,9 +197,8 @@ def implicit(parts: tuple[Part, ...], points: np.ndarray) -> np.ndarray:
     """
     total = np.zeros(len(points))
     for part in parts:
-        moved = points - np.array([0.0, 0.0, part.shift])
         for rotation in Rotation.create_group(part.group).as_matrix():
-            turned = moved @ rotation  # the inverse rotation of the points is the rotation of the domain
+            turned = points @ rotation  # the inverse rotation of the points is the rotation of the domain
             for domain in part.domains:
                 total += np.exp(-np.maximum(domain.depth(turned), -60.0) / BLEND)
     return -BLEND * np.log(total + 1e-300)
@@ -220,13 +208,18 @@ def _scaled(offsets: np.ndarray, semi: tuple[float, ...]) -> np.ndarray:
     return (np.linalg.norm(offsets / np.array(semi), axis=1) - 1.0) * min(semi)
 
 
-CORE = (Lobe((45, 0, 23), (18, 24, 16)), Lobe((45, 26, 62), (18, 24, 16)))  # the barrel of sevens
+CORE = (Lobe((45, 0, 23), (18, 24, 16)), Lobe((45, 26, 62), (18, 24, 16)))  # four rings, chamber within
 
 SHAPES: dict[str, tuple[Part, ...]] = {
     "blob40": (Part("C1", (Lobe((9, 0, -4), (17, 14, 20)), Lobe((9, 180, 7), (22, 16, 15)))),),
-    "dimer80": (Part("C2", (Lobe((24, 0, 0), (9, 24, 27)),)),),
-    "wedge160": (Part("C2", (Lobe((29, 0, 3), (11, 33, 26)), Lobe((23, 0, 19), (16, 31, 29)))),),
-    "ring240": (Part("C6", (Lobe((41, 0, 0), (18, 17, 20)),)),),
+    "dimer80": (Part("C2", (Lobe((25, 0, 0), (8, 23, 22)), Lobe((0, 0, -15), (27, 6, 6)))),),
+    "wedge160": (
+        Part(
+            "C2",
+            (Lobe((29, 0, -5), (16, 29, 22)), Lobe((24, 0, 16), (21, 33, 29)), Lobe((0, 0, -18), (27, 7, 7))),
+        ),
+    ),
+    "ring240": (Part("C6", (Lobe((41, 0, 0), (19, 19, 21)),)),),
     "tetra300": (Part("D2", (Lobe((30, 45, 21), (28, 28, 28)),)),),
     "barrel560": (Part("D4", (Lobe((37, 22, 26), (15, 27, 26)),)),),
     "p97like": (
@@ -235,20 +228,29 @@ SHAPES: dict[str, tuple[Part, ...]] = {
             (
                 Lobe((36, 0, -25), (15, 26, 22)),
                 Lobe((36, 0, 25), (15, 26, 22)),
-                Lobe((70, 0, 40), (12, 9, 9)),
+                Lobe((70, 0, 40), (12, 9, 9)),  # what reaches beyond the rings weighs little
             ),
         ),
     ),
     "barrel700": (Part("D7", CORE),),
-    "chap900": (Part("D8", (Lobe((48, 0, 20), (17, 17, 18)), Lobe((52, 12, 64), (14, 17, 18)))),),
+    "chap900": (
+        Part(
+            "D8",
+            (
+                Lobe((56, 0, 22), (16, 20, 24)),
+                Lobe((50, 6, 57), (8, 10, 14)),
+                Lobe((34, 12, 80), (26, 16, 13)),
+            ),
+        ),
+    ),
     "cap1300": (
         Part("D7", CORE),
         Part(
             "C1",
             (
                 Lobe((12, 0, 110), (34, 34, 46)),
-                Lobe((13, 120, -103), (41, 41, 16)),
-                Lobe((0, 0, 0), (12, 12, 52)),
+                Lobe((13, 120, -98), (41, 41, 16)),
+                Lobe((0, 0, 0), (12, 12, 52)),  # fills the chamber's axis
             ),
         ),
     ),
@@ -256,34 +258,49 @@ SHAPES: dict[str, tuple[Part, ...]] = {
         Part(
             "C1",
             (
-                Lobe((25, 0, 0), (75, 95, 85)),
-                Lobe((70, 180, 10), (35, 75, 95)),
-                Lobe((40, 80, 95), (18, 18, 30)),
+                Lobe((22, 0, -8), (65, 90, 78)),  # large lobe
+                Lobe((12, 0, 82), (22, 24, 26)),
+                Lobe((15, 78, 62), (16, 34, 18)),
+                Lobe((15, -80, 58), (16, 36, 18)),
+                Lobe((70, 180, -20), (32, 52, 60)),  # small lobe: body, head, beak
+                Lobe((70, 180, 66), (34, 44, 28)),
+                Lobe((76, 145, 70), (16, 24, 14)),
             ),
         ),
     ),
-    "capsid4000": (Part("I", (Shell(118, 13), Lobe((112, 0, 69.3), (18, 18, 18)))),),
+    "capsid4000": (
+        Part("C1", (Shell(118, 11.5),)),
+        Part("I", (Lobe((112, 0, 69.3), (19, 19, 19)), Lobe((126, 90, 0), (12, 10, 10)))),
+    ),
 }
 
 ZOO: dict[str, Complex] = {
     item.name: item
     for item in (
         Complex("blob40", "C1", 40, 30, "one bent domain"),
-        Complex("dimer80", "C2", 80, 40, "two domains side by side"),
-        Complex("wedge160", "C2", 160, 50, "two larger domains that lean towards each other"),
+        Complex("dimer80", "C2", 80, 40, "two flat domains side by side"),
+        Complex("wedge160", "C2", 160, 50, "two larger domains leaning together"),
         Complex("ring240", "C6", 240, 60, "flat ring of six subunits around an open pore"),
         Complex("tetra300", "D2", 300, 65, "four domains at the corners of a tetrahedron"),
-        Complex("barrel560", "D4", 560, 70, "two stacked rings of four subunits"),
-        Complex("p97like", "C6", 540, 85, "two stacked rings of six subunits, small domains around one, as in p97"),
-        Complex("barrel700", "D7", 700, 90, "four stacked rings of seven subunits, as in the 20S proteasome"),
-        Complex("chap900", "D8", 950, 100, "two back-to-back rings of eight with large chambers, as in a chaperonin"),
-        Complex("cap1300", "C1", 1300, 120, "the barrel of seven with two unlike caps, as in the 26S proteasome"),
-        Complex("ribo2500", "C1", 2500, 120, "a large and a small lobe with a cleft and stalks, as in the ribosome"),
-        Complex("capsid4000", "I", 4000, 150, "hollow icosahedral shell with knobs on the five-fold axes"),
+        Complex("barrel560", "D4", 560, 70, "two rings of four"),
+        Complex("p97like", "C6", 540, 85, "two rings of six, small domains around one, as in p97"),
+        Complex("barrel700", "D7", 700, 90, "four rings of seven, as in the 20S proteasome"),
+        Complex("chap900", "D8", 950, 100, "two rings of eight with closed chambers, as in a chaperonin"),
+        Complex("cap1300", "C1", 1300, 120, "barrel700 with two unlike caps, as in the 26S proteasome"),
+        Complex("ribo2500", "C1", 2500, 120, "a large and a small lobe with stalks, as in the ribosome"),
+        Complex("capsid4000", "I", 4000, 150, "hollow icosahedral shell with knobs on its axes"),
     )
 }
 
 FIXED_TEN = (
-    "dimer80", "wedge160", "ring240", "tetra300", "barrel560",
-    "p97like", "barrel700", "chap900", "cap1300", "ribo2500",
+    "dimer80",
+    "wedge160",
+    "ring240",
+    "tetra300",
+    "barrel560",
+    "p97like",
+    "barrel700",
+    "chap900",
+    "cap1300",
+    "ribo2500",
 )  # the classes of the fixed classification benchmark
