@@ -61,7 +61,8 @@ def make_data(cfg: DictConfig) -> DataModule:
 
 def make_task(cfg: DictConfig, data: DataModule) -> Task:
     """Make the network for the task on these data, and the task around it."""
-    channels = get_class(cfg.task._target_).channels(data.info)
+    task_class: Any = get_class(cfg.task._target_)
+    channels = task_class.channels(data.info)
     task: Task = build(cfg.task, net=build(cfg.model, **channels), info=data.info)
     # plain values only: a checkpoint loads under weights_only=True and says what it was
     task.save_hyperparameters({"config": OmegaConf.to_container(cfg, resolve=True), "data": data.passport()})

@@ -1,7 +1,7 @@
 """Refuse configs that cannot run, before any data are read.
 
-In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the samples
-the task needs; keys nobody takes; keys without a value. All problems are reported at once.
+In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the
+samples the task needs; keys nobody takes; keys without a value. All problems are reported at once.
 """
 
 import inspect
@@ -86,7 +86,8 @@ def _unknown_keys(group: str, node: DictConfig, cls: type) -> Iterator[str]:
     taken = set(inspect.signature(cls).parameters) - GIVEN[group]
     unknown = sorted({str(k) for k in node} - taken - {"_target_"})
     if unknown:
-        yield f"{group} sets {', '.join(unknown)}, which {cls.__name__} does not take. It takes: {', '.join(sorted(taken))}"
+        known = ", ".join(sorted(taken))
+        yield f"{group} sets {', '.join(unknown)}, which {cls.__name__} does not take. It takes: {known}"
 
 
 def _options(group: str, attribute: str, wanted: str) -> list[str]:

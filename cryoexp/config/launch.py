@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 
-def make_trainer(*, precision: str, threads: int | str, deterministic: bool | str, **arguments: Any) -> pl.Trainer:
+def make_trainer(*, precision: Any, threads: int | str, deterministic: Any, **arguments: Any) -> pl.Trainer:
     """Build Lightning's Trainer.
 
     Args:
@@ -55,7 +55,11 @@ def quieten() -> None:
     """Leave out what Lightning says about itself; its errors and real warnings remain."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*", ".*Checkpoint directory.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+        ".*Checkpoint directory.*",
+    ):
         warnings.filterwarnings("ignore", text)
 
 
@@ -68,6 +72,8 @@ def describe_device(trainer: pl.Trainer) -> str:
 
 def _cpu_has_bf16() -> bool:
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
+        return (
+            bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
+        )
     except (AttributeError, RuntimeError):
         return False

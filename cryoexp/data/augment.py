@@ -46,9 +46,7 @@ def _group(kind: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         case "d2h":
             return [(same, m) for m in mirrors]
         case "cube":  # proper: the parity of the order equals the parity of the mirrors
-            return [
-                (order, m) for order in permutations(same) for m in mirrors if _parity(order) == len(m) % 2
-            ]
+            return [(order, m) for order in permutations(same) for m in mirrors if _parity(order) == len(m) % 2]
     raise ValueError(f"unknown augmentation {kind}")
 
 

@@ -42,15 +42,16 @@ class DataModule(pl.LightningDataModule):
 
     sample: ClassVar[str]
     info: DataInfo
-    snr_measured: ClassVar[dict[str, float]] = {}  # by support, for simulated data
+    snr_measured: dict[str, float]  # by support; empty for real data
 
     def __init__(self, *, batch_size: int, num_workers: int | str, run_seed: int) -> None:
         super().__init__()
         self.batch_size, self.num_workers, self.run_seed = batch_size, num_workers, run_seed
-        self.splits: dict[str, Samples] = {}
+        self.splits: dict[str, Any] = {}
+        self.snr_measured = {}
 
     @abstractmethod
-    def open(self) -> tuple[DataInfo, dict[str, Samples]]:
+    def open(self) -> tuple[DataInfo, dict[str, Any]]:
         """Read the description and open all splits."""
 
     @abstractmethod
@@ -59,11 +60,11 @@ class DataModule(pl.LightningDataModule):
 
     @abstractmethod
     def passport(self) -> dict[str, Any]:
-        """What a checkpoint must know of its data, in plain values: classes, voxel size, normalisation …"""
+        """Return what a checkpoint must know of its data, in plain values: classes, voxel size, normalisation."""
 
     @abstractmethod
     def describe(self) -> str:
-        """One line for people."""
+        """Say in one line what the data are."""
 
     def setup(self, stage: str | None = None) -> None:
         """Open the dataset once."""
@@ -89,9 +90,7 @@ class DataModule(pl.LightningDataModule):
     def _loader(self, split: str) -> DataLoader[Any]:
         samples = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        sampler = EpochSampler(
-            len(samples), shuffle=split == "train", seed=self.run_seed, rank=rank, world_size=world
-        )
+        sampler = EpochSampler(len(samples), shuffle=split == "train", seed=self.run_seed, rank=rank, world_size=world)
         workers = self._workers()
         return DataLoader(
             samples,
@@ -110,5 +109,5 @@ class DataModule(pl.LightningDataModule):
         return min(4, torch.get_num_threads()) if torch.cuda.is_available() else 0
 
 
-def _as_read(batch: Batch) -> Batch:
+def _as_read(batch: Any) -> Any:
     return batch

@@ -13,7 +13,7 @@ class Draw(NamedTuple):
     """One item of one epoch; epoch -1 means the fixed noise of validation and test."""
 
     epoch: int
-    index: int
+    row: int
 
 
 class EpochSampler(Sampler[Draw]):

@@ -105,9 +105,7 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
     particles = pd.concat(tables, ignore_index=True)
     particles["cryoexpSplit"] = split(labels.numpy(), recipe.split, recipe.seed)
     optics = recipe.optics
-    table = optics_block(
-        recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast
-    )
+    table = optics_block(recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast)
     write_star(folder / TABLE, {"optics": table, "particles": particles})
     write_description(folder, _describe(recipe, structures, particles, folder))
 

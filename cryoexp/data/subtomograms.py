@@ -12,9 +12,10 @@ from torch import Tensor
 
 from cryoexp.data import augment
 from cryoexp.data.cache import cache_key, cached
-from cryoexp.data.datamodule import SPLITS, Batch, DataModule, Samples
+from cryoexp.data.datamodule import SPLITS, Batch, Samples
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
+from cryoexp.data.particles import ParticleData
 from cryoexp.data.sampler import Draw
 from cryoexp.data.subtomogram_files import STACK, TABLE, SubtomogramRecipe, simulate
 from cryoexp.errors import DataError
@@ -61,7 +62,7 @@ class SubtomogramSamples(Samples):
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """Read the drawn subtomograms and draw their noise, each from a seed of its own."""
-        index = torch.tensor([d.index for d in draws])
+        index = torch.tensor([d.row for d in draws])
         items = self.item[index]
         signal = torch.from_numpy(np.stack([self.volumes[i] for i in items]))
         batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
@@ -74,14 +75,14 @@ class SubtomogramSamples(Samples):
         return batch
 
     def _generator(self, draw: Draw) -> torch.Generator:
-        item = int(self.item[draw.index])
+        item = int(self.item[draw.row])
         if draw.epoch < 0 or self.fresh_seed is None:
             return torch_generator(self.fixed_seed, "noise", item)
         return torch_generator(self.fresh_seed, "noise", item, draw.epoch)
 
     def _operation(self, draw: Draw) -> Tensor:
         seed = self.fixed_seed if self.fresh_seed is None else self.fresh_seed
-        generator = torch_generator(seed, "augment", int(self.item[draw.index]), draw.epoch)
+        generator = torch_generator(seed, "augment", int(self.item[draw.row]), draw.epoch)
         return torch.randint(self.operations, (1,), generator=generator)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class SubtomogramSamples(Samples):
         return {**self.__dict__, "_volumes": None}
 
 
-class SubtomogramData(DataModule):
+class SubtomogramData(ParticleData):
     """Boxes with one named complex each, crowded by others.
 
     Args:
@@ -171,7 +172,7 @@ class SubtomogramData(DataModule):
         key = cache_key(f"{self.sample}s", {**content, "version": VERSION})
         self.folder = cached(self.data_dir, key, lambda folder: simulate(self.recipe, folder))
 
-    def open(self) -> tuple[DataInfo, dict[str, Samples]]:
+    def open(self) -> tuple[DataInfo, dict[str, Any]]:
         """Open the dataset folder.
 
         Raises:

@@ -45,7 +45,7 @@ def read_atoms(path: str | Path) -> AtomicModel:
     assembly = structure.assemblies[0].name if len(structure.assemblies) else ""
     if assembly:
         structure.transform_to_assembly(assembly, gemmi.HowToNameCopiedChain.Short)
-    position = np.array([list(cra.atom.pos) for cra in structure[0].all()])
+    position = np.array([cra.atom.pos.tolist() for cra in structure[0].all()])
     weight = np.array([cra.atom.element.weight * cra.atom.occ for cra in structure[0].all()])
     centre = np.average(position, axis=0, weights=weight)
     return AtomicModel(

@@ -26,15 +26,10 @@ def read_star(path: str | Path) -> dict[str, pd.DataFrame]:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a STAR file ({error})") from None
-    return {
-        name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block])
-        for name, block in blocks.items()
-    }
+    return {name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for name, block in blocks.items()}
 
 
-def optics_block(
-    voxel_size: float, box: int, voltage: float, cs: float, amplitude_contrast: float
-) -> pd.DataFrame:
+def optics_block(voxel_size: float, box: int, voltage: float, cs: float, amplitude_contrast: float) -> pd.DataFrame:
     """Make RELION's optics table of one group of subtomograms (voxel size Å, kV, mm)."""
     return pd.DataFrame(
         [

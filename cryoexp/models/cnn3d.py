@@ -36,7 +36,7 @@ class CNN3d(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.get_parameter("bias"), 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c, z, y, x)` to `(b, classes)` logits."""

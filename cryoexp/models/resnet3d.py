@@ -24,7 +24,9 @@ class ResNet3d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, width: int, blocks: list[int], dropout: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv3d(in_channels, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm3d(width), nn.ReLU()
+            nn.Conv3d(in_channels, width, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(),
         )
         stages: list[nn.Module] = []
         channels = width

@@ -85,7 +85,9 @@ class TrainingProgress(pl.Callback):
             return
         self.said = now
         scores = trainer.callback_metrics
-        shown = [f"{name} {float(scores[name]):.3f}" for name in ("train/loss", "val/loss", self.objective) if name in scores]
+        shown = [
+            f"{name} {float(scores[name]):.3f}" for name in ("train/loss", "val/loss", self.objective) if name in scores
+        ]
         left = self._seconds_left(trainer, now)
         console.print(f"epoch {epoch}/{last}  {'  '.join(shown)}  {_clock(left)} left")
 
@@ -111,5 +113,3 @@ class TrainingProgress(pl.Callback):
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes}:{seconds:02d}"
-
-

@@ -10,7 +10,11 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from cryoexp.report.manifest import plain
 
-TITLES = {"curves": "Training", "confusion_matrix": "Confusion matrix", "examples": "Examples from the test split"}
+TITLES = {
+    "curves": "Training",
+    "confusion_matrix": "Confusion matrix",
+    "examples": "Examples from the test split",
+}
 
 
 def write_page(folder: Path, scores: dict[str, float], manifest: dict[str, Any], data: str) -> None:

@@ -76,7 +76,11 @@ class Report:
             if name.startswith("test/"):
                 table.add_row(name.removeprefix("test/"), f"{value:.4f}")
         console.print(table)
-        times = ", ".join(f"{k.removeprefix('time/').removesuffix('_s')} {v:.0f} s" for k, v in self.scores.items() if k.startswith("time/"))
+        times = ", ".join(
+            f"{k.removeprefix('time/').removesuffix('_s')} {v:.0f} s"
+            for k, v in self.scores.items()
+            if k.startswith("time/")
+        )
         console.print(f"time    {times}")
         console.print(f"page    {self.folder / 'report.html'}")
         console.print(str(self.folder))
@@ -98,5 +102,3 @@ def draw_curves(epochs: list[dict[str, float]], objective: str, path: Path) -> N
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(plain(value), indent=2) + "\n")
-
-

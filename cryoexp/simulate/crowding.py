@@ -44,9 +44,7 @@ def place_spheres(radii: Tensor, generator: torch.Generator) -> Tensor:
     return centres
 
 
-def place_contact(
-    templates: list[Template], classes: Tensor, rotations: Tensor, generator: torch.Generator
-) -> Tensor:
+def place_contact(templates: list[Template], classes: Tensor, rotations: Tensor, generator: torch.Generator) -> Tensor:
     """Put the real shapes into contact, the first at the origin.
 
     Shapes are sets of voxel centres; a shape fits where none of its points comes within a voxel of a placed one.

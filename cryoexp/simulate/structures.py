@@ -22,7 +22,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "zoo": tuple(ZOO),
     # the ten complexes of Liu et al., BIBM 2020, in their order
     "bibm2020": tuple(
-        f"pdb:{entry}" for entry in "1bxn 1f1b 1yg6 2byu 2h12 2ldb 3gl1 3hhb 4d4r 6t3e".split()
+        f"pdb:{entry}" for entry in ["1bxn", "1f1b", "1yg6", "2byu", "2h12", "2ldb", "3gl1", "3hhb", "4d4r", "6t3e"]
     ),
 }
 SUFFIXES = atoms.SUFFIXES + mrc.SUFFIXES
@@ -63,10 +63,7 @@ def resolve(source: str | Sequence[str], cache: Path, allow_download: bool) -> l
     Raises:
         DataError: nothing of that name, an empty folder, or two structures of one name.
     """
-    if isinstance(source, str):
-        items = PRESETS.get(source) or _folder(source)
-    else:
-        items = tuple(source)
+    items = (PRESETS.get(source) or _folder(source)) if isinstance(source, str) else tuple(source)
     found = [_locate(str(item), cache, allow_download) for item in items]
     names = [_name(item) for item in found]
     for name in names:
@@ -160,7 +157,15 @@ def _from_map(path: Path, step: float, blur: float) -> Structure:
     where = np.meshgrid(*(axis + c for c in centre), indexing="ij")
     density = ndimage.map_coordinates(smooth, where, order=3, mode="constant")
     name = path.name.split(".")[0].lower()
-    return Structure(name, float(mass), radius, _to_daltons(density, mass, step), step, blur, f"{path.name} (mass estimated)")
+    return Structure(
+        name,
+        float(mass),
+        radius,
+        _to_daltons(density, mass, step),
+        step,
+        blur,
+        f"{path.name} (mass estimated)",
+    )
 
 
 def _half(radius: float, step: float, blur: float) -> int:

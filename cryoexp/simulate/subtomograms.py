@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from cryoexp.errors import ConfigError
-from cryoexp.physics.optics import Optics
 from cryoexp.physics.fourier import frequencies
 from cryoexp.physics.noise import variance
+from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import quaternion_to_matrix, random_quaternions
 from cryoexp.simulate.crowding import place_contact, place_spheres
 from cryoexp.simulate.structures import BLUR
@@ -76,7 +76,8 @@ class SubtomogramSimulator:
         self.crowding, self.jitter, self.nearest_target = crowding, jitter, nearest_target
         self.radii = torch.tensor([t.radius for t in templates])
         size = box + 2 * PAD
-        k2 = sum(f**2 for f in frequencies(size, voxel_size))
+        kz, ky, kx = frequencies(size, voxel_size)
+        k2 = kz**2 + ky**2 + kx**2
         unblur = torch.exp(2 * torch.pi**2 * (BLUR * voxel_size) ** 2 * k2)
         transfer = optics.signal_transfer(size, voxel_size)
         # the templates are blurred against aliasing; what the low-pass lets through is restored here

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
@@ -43,9 +43,7 @@ def make_templates(structures: Sequence[Structure], voxel_size: float) -> list[T
     return [_template(s, voxel_size) for s in structures]
 
 
-def render(
-    volume: Tensor, reach: float, centres: Tensor, rotations: Tensor, owner: Tensor, boxes: Tensor
-) -> None:
+def render(volume: Tensor, reach: float, centres: Tensor, rotations: Tensor, owner: Tensor, boxes: Tensor) -> None:
     """Turn one template ``n`` times and add each copy into its box.
 
     ``boxes`` at voxel x gets ``volume(Rᵀ (x - centre))``, by linear interpolation.

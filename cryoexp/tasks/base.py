@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from cryoexp.data import DataInfo, DataModule
+from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.tasks.gather import Gather
 
@@ -53,10 +53,12 @@ class Task(pl.LightningModule):
         channels_last: bool,
     ) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last_3d) if channels_last else net
+        if channels_last:
+            net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.net = net
         self.info, self.channels_last = info, channels_last
         self.make_optimizer, self.make_scheduler, self.weight_decay = optimizer, scheduler, weight_decay
-        self.gathered = nn.ModuleDict({stage: Gather() for stage in ("val", "test")})
+        self.val_results, self.test_results = Gather(), Gather()
 
     @classmethod
     @abstractmethod
@@ -76,7 +78,7 @@ class Task(pl.LightningModule):
         """Score the kept results of a whole split, each item once."""
 
     @abstractmethod
-    def products(self, results: Batch, data: DataModule, folder: Path) -> None:
+    def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions and figures of the test split into the run folder."""
 
     def forward(self, volumes: Tensor) -> Tensor:
@@ -116,7 +118,10 @@ class Task(pl.LightningModule):
             total = int(self.trainer.estimated_stepping_batches)
             return {
                 "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, total_steps=total), "interval": "step"},
+                "lr_scheduler": {
+                    "scheduler": self.make_scheduler(optimizer, total_steps=total),
+                    "interval": "step",
+                },
             }
         schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
         if isinstance(schedule["scheduler"], ReduceLROnPlateau):
@@ -137,11 +142,14 @@ class Task(pl.LightningModule):
         prediction = self(batch["volume"]).float()
         loss = self.loss(prediction, batch)
         self.log(f"{stage}/loss", loss, batch_size=len(batch["index"]), sync_dist=True)
-        self.gathered[stage].update(**self.outputs(prediction, batch))
+        self._gathered(stage).update(**self.outputs(prediction, batch))
+
+    def _gathered(self, stage: str) -> Gather:
+        return self.val_results if stage == "val" else self.test_results
 
     def _log_scores(self, stage: str) -> Batch:
-        results = self.gathered[stage].compute()
-        self.gathered[stage].reset()
+        results = self._gathered(stage).compute()
+        self._gathered(stage).reset()
         scores = self.scores(results)
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, rank_zero_only=False)
         return results

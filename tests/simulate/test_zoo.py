@@ -128,9 +128,7 @@ def test_alignment_is_no_worse_than_a_correlation_in_the_box() -> None:
     assert in_place - 0.01 < imaged_correlation(a, b) < in_place + 0.06
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [("dimer80", "wedge160"), ("barrel560", "p97like"), ("barrel700", "cap1300")]
-)
+@pytest.mark.parametrize(("a", "b"), [("dimer80", "wedge160"), ("barrel560", "p97like"), ("barrel700", "cap1300")])
 def test_close_pairs_are_close_but_not_the_same(a: str, b: str) -> None:
     assert 0.85 <= imaged_correlation(ZOO[a].atoms(), ZOO[b].atoms()) < 0.95
 

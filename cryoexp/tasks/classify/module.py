@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cryoexp.data import DataInfo, DataModule
+from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.tasks.base import Scores, Task
 from cryoexp.tasks.classify.products import write_products
@@ -73,6 +73,6 @@ class Classify(Task):
         """Accuracy, balanced accuracy, macro and per-class precision, recall and F1."""
         return classification_scores(results["probability"], results["label"], self.info.classes)
 
-    def products(self, results: Batch, data: DataModule, folder: Path) -> None:
+    def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions.star, .csv, the confusion matrix and example slices."""
         write_products(results, data, folder)

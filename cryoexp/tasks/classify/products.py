@@ -7,15 +7,15 @@ import pandas as pd
 from torch import Tensor
 
 from cryoexp import plotting
-from cryoexp.data import DataModule
 from cryoexp.data.datamodule import Batch
+from cryoexp.data.particles import ParticleData
 from cryoexp.io.star import write_star
 from cryoexp.tasks.classify.scores import confusion
 
 SHOWN = 10  # classes in the figure of example slices
 
 
-def write_products(results: Batch, data: DataModule, folder: Path) -> None:
+def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
     """Write predictions (STAR, CSV), the confusion matrix (CSV, PNG) and example slices (PNG)."""
     (folder / "predictions").mkdir(exist_ok=True)
     classes = data.info.classes
@@ -29,7 +29,7 @@ def write_products(results: Batch, data: DataModule, folder: Path) -> None:
     draw_examples(results, data, folder / "figures" / "examples.png")
 
 
-def prediction_table(results: Batch, data: DataModule) -> pd.DataFrame:
+def prediction_table(results: Batch, data: ParticleData) -> pd.DataFrame:
     """One row a subtomogram: RELION's image name and class (from 1), names, and every probability."""
     classes = np.array(data.info.classes)
     probability = results["probability"].numpy()
@@ -69,7 +69,7 @@ def draw_confusion(counts: np.ndarray, classes: list[str], path: Path) -> None:
     plotting.save(fig, path)
 
 
-def draw_examples(results: Batch, data: DataModule, path: Path) -> None:
+def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
     """Draw the first test subtomogram of each class: noise-free (x-y and x-z) and as the network saw it."""
     label, classes = results["label"].numpy(), data.info.classes
     shown = [np.flatnonzero(label == c)[0] for c in range(len(classes)) if (label == c).any()][:SHOWN]
