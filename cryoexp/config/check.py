@@ -62,7 +62,7 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
         yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
         for group, cls in classes.items():
             yield from _unknown_keys(group, cfg[group], cls)
-    for key in sorted(OmegaConf.missing_keys(cfg)):
+    for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
         yield f"{key} has no value. Give one: python train.py ... {key}=<value>"
 
 
@@ -88,6 +88,15 @@ def _unknown_keys(group: str, node: DictConfig, cls: type) -> Iterator[str]:
     if unknown:
         known = ", ".join(sorted(taken))
         yield f"{group} sets {', '.join(unknown)}, which {cls.__name__} does not take. It takes: {known}"
+
+
+def _missing(node: Any, key: str = "") -> Iterator[str]:
+    """Keys of a plain config whose value is still ``???``."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _missing(value, f"{key}.{name}" if key else str(name))
+    elif node == "???":
+        yield key
 
 
 def _options(group: str, attribute: str, wanted: str) -> list[str]:

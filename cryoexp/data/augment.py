@@ -7,10 +7,12 @@ without one, or when the network shall see every wedge.
 
 from collections.abc import Callable
 from itertools import permutations, product
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from cryoexp.errors import ConfigError
 
 Augmentation = Literal["none", "y180", "d2", "d2h", "cube"]
 Operation = Callable[[Tensor], Tensor]
@@ -47,7 +49,7 @@ def _group(kind: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
             return [(same, m) for m in mirrors]
         case "cube":  # proper: the parity of the order equals the parity of the mirrors
             return [(order, m) for order in permutations(same) for m in mirrors if _parity(order) == len(m) % 2]
-    raise ValueError(f"unknown augmentation {kind}")
+    raise ConfigError(f"dataset.augment={kind}: choose one of {', '.join(get_args(Augmentation))}")
 
 
 def _parity(order: tuple[int, ...]) -> int:

@@ -1,9 +1,11 @@
 """One normalisation for training and inference; its numbers travel in the checkpoint."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
+
+from cryoexp.errors import ConfigError
 
 Normalisation = Literal["volume", "dataset", "none"]
 
@@ -21,6 +23,10 @@ class Normalise:
     kind: Normalisation
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Normalisation):
+            raise ConfigError(f"dataset.normalise={self.kind}: choose one of {', '.join(get_args(Normalisation))}")
 
     def __call__(self, volumes: Tensor) -> Tensor:
         """Normalise `(b, c, z, y, x)`."""

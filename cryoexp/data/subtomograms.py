@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from cryoexp.data import augment
+from cryoexp.data.augment import Augmentation, apply, operations
 from cryoexp.data.cache import cache_key, cached
+from cryoexp.data.curriculum import Curriculum
 from cryoexp.data.datamodule import SPLITS, Batch, Samples
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.particles import ParticleData
 from cryoexp.data.sampler import Draw
 from cryoexp.data.subtomogram_files import STACK, TABLE, SubtomogramRecipe, simulate
-from cryoexp.errors import DataError
+from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import open_stack
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import FilteredNoise, noise_sigma
@@ -41,10 +43,12 @@ class SubtomogramSamples(Samples):
         operations: int,
         fixed_seed: int,
         fresh_seed: int | None,
+        curriculum: Curriculum | None,
     ) -> None:
         self.stack, self.shape, self.rows = stack, shape, rows
         self.noise, self.sigma, self.operations = noise, sigma, operations
         self.fixed_seed, self.fresh_seed = fixed_seed, fresh_seed
+        self.curriculum, self.epochs = curriculum, 0
         self.item = rows.index.to_numpy()
         self.label = torch.tensor(rows["rlnClassNumber"].to_numpy() - 1)
         self._volumes: np.ndarray | None = None
@@ -68,7 +72,7 @@ class SubtomogramSamples(Samples):
         batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
         sigma = self.sigma[index]
         if sigma.any():
-            batch["sigma"] = sigma
+            batch["sigma"] = sigma * self.noise_scale(draws[0].epoch)
             batch["noise"] = torch.stack([self.noise.draw(self._generator(d)) for d in draws])
         if draws[0].epoch >= 0 and self.operations > 1:
             batch["operation"] = torch.cat([self._operation(d) for d in draws])
@@ -84,6 +88,10 @@ class SubtomogramSamples(Samples):
         seed = self.fixed_seed if self.fresh_seed is None else self.fresh_seed
         generator = torch_generator(seed, "augment", int(self.item[draw.row]), draw.epoch)
         return torch.randint(self.operations, (1,), generator=generator)
+
+    def noise_scale(self, epoch: int) -> float:
+        """Share of the full noise that an epoch of training gets."""
+        return self.curriculum.scale(epoch, self.epochs) if self.curriculum and epoch >= 0 else 1.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory map behind when a loader process is started."""
@@ -110,6 +118,8 @@ class SubtomogramData(ParticleData):
         snr: signal-to-noise ratio, or inf.
         snr_support: box or mask: where the variance of the signal is taken.
         fresh_noise: new noise every epoch in training, or the same one always.
+        curriculum_snr: training starts at this SNR and comes down to ``snr`` evenly on a log scale; None: at once.
+        curriculum_share: of the epochs, in which it comes down.
         augment: none, y180, d2, d2h or cube (see `cryoexp.data.augment`).
         normalise: volume, dataset or none.
         batch_size: items a step and device.
@@ -139,7 +149,9 @@ class SubtomogramData(ParticleData):
         snr: float,
         snr_support: Literal["box", "mask"],
         fresh_noise: bool,
-        augment: augment.Augmentation,
+        curriculum_snr: float | None,
+        curriculum_share: float,
+        augment: Augmentation,
         normalise: Normalisation,
         batch_size: int,
         num_workers: int | str,
@@ -162,8 +174,11 @@ class SubtomogramData(ParticleData):
             split=tuple(split),
             seed=seed,
         )
+        if snr_support not in ("box", "mask"):
+            raise ConfigError(f"dataset.snr_support={snr_support}: choose one of box, mask")
         self.snr, self.snr_support, self.fresh_noise = snr, snr_support, fresh_noise
-        self.augment, self.normalise = augment, Normalise(normalise)
+        self.curriculum = Curriculum(snr, curriculum_snr, curriculum_share)
+        self.operations, self.normalise = operations(augment), Normalise(normalise)
         self.folder: Path | None = None
 
     def prepare_data(self) -> None:
@@ -189,7 +204,6 @@ class SubtomogramData(ParticleData):
         open_stack(self.folder / STACK, shape)
         recipe = self.recipe
         self.noise = FilteredNoise(recipe.optics.noise_transfer(recipe.box, recipe.voxel_size))
-        self.operations = augment.operations(self.augment)
         column = "cryoexpVarianceMask" if self.snr_support == "mask" else "cryoexpVarianceBox"
         power = torch.tensor(particles[column].to_numpy()) * recipe.optics.noise_gain(recipe.box, recipe.voxel_size)
         particles["sigma"] = noise_sigma(power, self.snr).numpy()
@@ -208,6 +222,7 @@ class SubtomogramData(ParticleData):
                 operations=len(self.operations),
                 fixed_seed=recipe.seed,
                 fresh_seed=self.run_seed if name == "train" and self.fresh_noise else None,
+                curriculum=self.curriculum if name == "train" else None,
             )
         return info, splits
 
@@ -224,8 +239,14 @@ class SubtomogramData(ParticleData):
         """Add noise, normalise, augment."""
         volumes = self.normalise(self._noisy(batch))
         if "operation" in batch:
-            volumes = augment.apply(volumes, batch["operation"], self.operations)
+            volumes = apply(volumes, batch["operation"], self.operations)
         return {"volume": volumes, "label": batch["label"], "index": batch["index"]}
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Tell the training samples how long the training is, for the curriculum."""
+        if self.trainer:
+            self.splits["train"].epochs = self.trainer.max_epochs or 0
+        return super().train_dataloader()
 
     def passport(self) -> dict[str, Any]:
         """Classes, voxel size, contrast and normalisation."""

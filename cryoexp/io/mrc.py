@@ -10,6 +10,7 @@ import numpy as np
 
 from cryoexp.errors import DataError
 
+LABEL = "Written by cryoexp"
 SUFFIXES = (".mrc", ".map", ".mrc.gz", ".map.gz", ".rec")
 
 
@@ -53,8 +54,14 @@ def read_volume(path: str | Path) -> Volume:
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
-    """Write one volume; float64 becomes float32, bool becomes int8."""
+    """Write one volume; float64 becomes float32, bool becomes int8.
+
+    Raises:
+        DataError: the data hold NaN or infinite values.
+    """
     data = volume.data
+    if not np.isfinite(data).all():
+        raise DataError(f"{path}: not written, the data hold NaN or infinite values")
     if data.dtype == np.float64:
         data = data.astype(np.float32)
     if data.dtype == bool:
@@ -62,6 +69,7 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     with mrcfile.new(path, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(data))
         mrc.set_volume()
+        _label(mrc)
         mrc.voxel_size = volume.voxel_size
         mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = volume.origin
 
@@ -78,6 +86,7 @@ def create_stack(path: str | Path, count: int, box: int, voxel_size: float, mode
     """
     mrc = mrcfile.new_mmap(path, shape=(count, box, box, box), mrc_mode=mode, overwrite=True)
     mrc.voxel_size = voxel_size
+    _label(mrc)
     return mrc
 
 
@@ -96,6 +105,14 @@ def open_stack(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     if data.shape != shape:
         raise DataError(f"{path}: holds volumes of shape {data.shape}, the dataset says {shape}")
     return data
+
+
+def _label(mrc: mrcfile.mrcfile.MrcFile) -> None:
+    """Replace mrcfile's label, which holds the time: the same volume is the same bytes."""
+    mrc.header.label = b""
+    mrc.header.nlabl = 0
+    mrc.add_label(LABEL)
+    mrc.header.label[0] = LABEL.ljust(80).encode()
 
 
 def _voxel_size(path: str | Path, size: np.ndarray) -> float:

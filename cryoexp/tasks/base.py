@@ -112,7 +112,7 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over groups of equal weight decay, and the schedule."""
         optimizer = self.make_optimizer(self._groups())
-        if self.make_scheduler is None:
+        if not self.make_scheduler:
             return optimizer
         if "total_steps" in signature(self.make_scheduler).parameters:
             total = int(self.trainer.estimated_stepping_batches)
@@ -148,8 +148,7 @@ class Task(pl.LightningModule):
         return self.val_results if stage == "val" else self.test_results
 
     def _log_scores(self, stage: str) -> Batch:
-        results = self._gathered(stage).compute()
-        self._gathered(stage).reset()
+        results = self._gathered(stage).collect()
         scores = self.scores(results)
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, rank_zero_only=False)
         return results

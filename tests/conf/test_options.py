@@ -1,0 +1,73 @@
+"""Every option of every group composes, says what it means, and matches the class it makes."""
+
+import inspect
+
+import pytest
+import pytorch_lightning as pl
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from cryoexp.cli import CONF
+from cryoexp.config.check import GIVEN, check
+from cryoexp.run import make_data, make_task, make_trainer
+from tests.conftest import TINY
+
+APART = ("paths", "local", "hydra", "sweep", "optimizer", "scheduler")
+OPTIONS = sorted((f.parent.name, f.stem) for f in CONF.glob("*/*.yaml") if f.parent.name not in APART)
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_composes_and_passes_the_checks(composed, group, name):
+    cfg = composed(f"{group}={name}", tiny=False)
+    check(cfg)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] in ("task", "dataset", "model")])
+def test_keys_are_the_constructors_parameters(composed, group, name):
+    """Both ways, and no default hides in the code: values live in conf/ alone."""
+    node = composed(f"{group}={name}", tiny=False)[group]
+    parameters = inspect.signature(get_class(node._target_)).parameters
+    assert set(node) - {"_target_"} == set(parameters) - GIVEN[group]
+    assert all(p.default is inspect.Parameter.empty for p in parameters.values())
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "model"])
+def test_every_model_learns_a_batch(composed, name):
+    small = [o for o in TINY if not o.startswith("model")]
+    cfg = composed(*small, f"model={name}", tiny=False)
+    data = make_data(cfg)
+    task = make_task(cfg, data)
+    batch = data.finish(next(iter(data.train_dataloader())))
+    loss = task.loss(task(batch["volume"]), batch)
+    loss.backward()
+    assert loss > 0
+
+
+@pytest.mark.parametrize("optimizer", sorted(f.stem for f in (CONF / "optimizer").glob("*.yaml")))
+@pytest.mark.parametrize("scheduler", sorted(f.stem for f in (CONF / "scheduler").glob("*.yaml")))
+def test_every_optimizer_with_every_schedule(composed, monkeypatch, optimizer, scheduler):
+    cfg = composed(f"optimizer@task.optimizer={optimizer}", f"scheduler@task.scheduler={scheduler}")
+    task = make_task(cfg, make_data(cfg))
+    task.trainer = make_trainer(cfg, [])
+    monkeypatch.setattr(pl.Trainer, "estimated_stepping_batches", 10)
+    assert task.configure_optimizers()
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "logger"])
+def test_every_logger_opens(composed, name, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    cfg = composed(f"logger={name}")
+    assert make_trainer(cfg, []).logger is not None or name == "none"
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "experiment"])
+def test_every_experiment_starts_with_its_command(name):
+    first = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[:3]
+    assert any(f"python train.py experiment={name}" in line for line in first)
+
+
+@pytest.mark.parametrize("name", sorted(f.stem for f in (CONF / "sweep").glob("*.yaml")))
+def test_sweeps_compose(composed, name):
+    composed(f"sweep={name}", tiny=False)
