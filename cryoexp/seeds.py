@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-STAGES = ("structures", "scene", "optics", "noise", "split", "loader", "augment")
+STAGES = ("structures", "scene", "optics", "noise", "split", "loader", "augment", "training")
 
 
 def sequence(seed: int, stage: str, *keys: int) -> np.random.SeedSequence:
@@ -18,5 +18,10 @@ def numpy_generator(seed: int, stage: str, *keys: int) -> np.random.Generator:
 
 def torch_generator(seed: int, stage: str, *keys: int) -> torch.Generator:
     """CPU torch generator of a stage."""
+    return torch.Generator().manual_seed(number(seed, stage, *keys))
+
+
+def number(seed: int, stage: str, *keys: int) -> int:
+    """A seed for generators that take a number, 0 to 2⁶³."""
     state = sequence(seed, stage, *keys).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    return int(state >> np.uint64(1))

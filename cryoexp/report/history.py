@@ -14,15 +14,11 @@ from cryoexp.tasks.base import Task
 
 def callbacks(task: Task, folder: Path) -> list[pl.Callback]:
     """Return the callbacks of every run: the best and the last checkpoint, and progress."""
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor=task.objective,
-        mode=task.objective_mode,
-        save_last=True,
-        enable_version_counter=False,
-    )
-    return [checkpoint, TrainingProgress(task.objective)]
+    where: Any = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor=task.objective, mode=task.objective_mode, **where)
+    # not save_last of the above: that is written only when the score rises
+    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
+    return [best, last, TrainingProgress(task.objective)]
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.seeds import number
 from cryoexp.tasks.gather import Gather
 
 Scores = dict[str, float]
@@ -86,6 +87,14 @@ class Task(pl.LightningModule):
         if self.channels_last:
             volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
         return self.net(volumes)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout for every step, so that a resumed run goes on as an unbroken one would.
+
+        Not for every epoch: Lightning leaves out that hook in the first epoch after a resume.
+        """
+        seed = self.trainer.datamodule.run_seed  # type: ignore[attr-defined]
+        torch.manual_seed(number(seed, "training", self.global_step, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log and return the loss."""
