@@ -18,7 +18,7 @@ TINY = [
     "dataset.per_class=10",
     "dataset.batch_size=7",
     "model=resnet3d",
-    "model.width=4",
+    "model.widths=[4,4,8]",
     "trainer=debug",
     "trainer.threads=1",
 ]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent

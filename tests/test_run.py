@@ -99,7 +99,9 @@ def test_it_learns(composed, tmp_path):
     """Three unlike complexes without noise: far above chance after seconds of training."""
     from tests.conftest import TINY
 
-    small = [o for o in TINY if not o.startswith(("trainer", "dataset.per_class", "model.width"))]
-    cfg = composed(*small, "snr=inf", "dataset.per_class=60", "model.width=8", "trainer.max_epochs=12", tiny=False)
+    small = [o for o in TINY if not o.startswith(("trainer", "dataset.per_class", "model.widths"))]
+    cfg = composed(
+        *small, "snr=inf", "dataset.per_class=60", "model.widths=[8,16,32]", "trainer.max_epochs=12", tiny=False
+    )
     run(cfg)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test/accuracy"] > 0.8

@@ -54,7 +54,10 @@ def claim(folder: Path, ckpt_path: str | None, overwrite: bool) -> None:
 
 def discard(folder: Path) -> None:
     """Remove the folder of a refused run, if it holds nothing but Hydra's own files."""
-    if folder.is_dir() and not is_used(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.parent.name and not any(os.scandir(folder.parent)):
-            folder.parent.rmdir()
+    if not folder.is_dir() or is_used(folder):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in list(folder.resolve().parents)[:2]:  # outputs/<task>, outputs
+        if any(os.scandir(parent)):
+            return
+        parent.rmdir()

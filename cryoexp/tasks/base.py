@@ -35,6 +35,7 @@ class Task(pl.LightningModule):
         scheduler: called with the optimiser, or None. Given ``total_steps`` if it takes that.
         weight_decay: patterns of parameter names to decay; the last match counts, biases and norms never decay
             unless named exactly.
+        learning_rate_scale: patterns of parameter names with a share of the learning rate; the last match counts.
         channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
     """
 
@@ -51,6 +52,7 @@ class Task(pl.LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: partial[Any] | None,
         weight_decay: Mapping[str, float],
+        learning_rate_scale: Mapping[str, float],
         channels_last: bool,
     ) -> None:
         super().__init__()
@@ -58,7 +60,8 @@ class Task(pl.LightningModule):
             net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.net = net
         self.info, self.channels_last = info, channels_last
-        self.make_optimizer, self.make_scheduler, self.weight_decay = optimizer, scheduler, weight_decay
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.weight_decay, self.learning_rate_scale = weight_decay, learning_rate_scale
         self.val_results, self.test_results = Gather(), Gather()
 
     @classmethod
@@ -121,6 +124,8 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over groups of equal weight decay, and the schedule."""
         optimizer = self.make_optimizer(self._groups())
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("scale")
         if not self.make_scheduler:
             return optimizer
         if "total_steps" in signature(self.make_scheduler).parameters:
@@ -138,14 +143,16 @@ class Task(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _groups(self) -> list[dict[str, Any]]:
-        groups: dict[float, list[nn.Parameter]] = {}
+        """Group the parameters by weight decay and share of the learning rate."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.net.named_parameters():
-            decay = 0.0
-            for pattern, value in self.weight_decay.items():
-                if name == pattern or (parameter.ndim > 1 and fnmatch(name, pattern)):
-                    decay = value
-            groups.setdefault(decay, []).append(parameter)
-        return [{"params": parameters, "weight_decay": decay} for decay, parameters in groups.items()]
+            decay = _last_match(self.weight_decay, name, 0.0, exact=parameter.ndim < 2)
+            scale = _last_match(self.learning_rate_scale, name, 1.0, exact=False)
+            groups.setdefault((decay, scale), []).append(parameter)
+        return [
+            {"params": parameters, "weight_decay": decay, "scale": scale}
+            for (decay, scale), parameters in groups.items()
+        ]
 
     def _keep(self, stage: str, batch: Batch) -> None:
         prediction = self(batch["volume"]).float()
@@ -161,3 +168,9 @@ class Task(pl.LightningModule):
         scores = self.scores(results)
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, rank_zero_only=False)
         return results
+
+
+def _last_match(patterns: Mapping[str, float], name: str, default: float, *, exact: bool) -> float:
+    """Value of the last pattern that fits a parameter's name."""
+    fits = [v for pattern, v in patterns.items() if name == pattern or (not exact and fnmatch(name, pattern))]
+    return fits[-1] if fits else default

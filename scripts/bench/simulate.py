@@ -38,9 +38,7 @@ def main(structures: str = "zoo10", items: int = 512) -> None:
     rates = {}
     labels = torch.arange(32) % len(templates)
     for crowding in ("spheres", "contact"):
-        simulator = SubtomogramSimulator(
-            templates, crowding=crowding, optics=optics, **{key: cfg[key] for key in keys}
-        )
+        simulator = SubtomogramSimulator(templates, crowding=crowding, optics=optics, **{key: cfg[key] for key in keys})
         generator = torch.Generator().manual_seed(0)
         rates[crowding] = rate(lambda s=simulator, g=generator: s(labels, g), items)  # type: ignore[misc]
     noise = FilteredNoise(optics.noise_transfer(cfg.box, cfg.voxel_size))

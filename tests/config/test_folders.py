@@ -25,11 +25,12 @@ def test_a_used_folder_is_refused(tmp_path):
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path):
-    folder = tmp_path / "outputs" / "run"
+    folder = tmp_path / "outputs" / "classify" / "run"
     (folder / ".hydra").mkdir(parents=True)
     (folder / "train.log").touch()
     discard(folder)
-    assert not folder.parent.exists()
+    assert not (tmp_path / "outputs").exists()
+    assert tmp_path.exists()
 
 
 def test_but_the_folder_of_another_run_stays(tmp_path):

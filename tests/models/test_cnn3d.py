@@ -7,7 +7,7 @@ from cryoexp.models import CNN3d
 
 @pytest.fixture(scope="module")
 def net():
-    return CNN3d(in_channels=1, out_channels=10, box=32, dropout=0.4)
+    return CNN3d(in_channels=1, out_channels=10, box=32, dropout=0.4, init="glorot")
 
 
 def test_parameters_are_those_of_the_paper(net):
@@ -43,9 +43,19 @@ def test_l2_penalty_at_the_start(net):
 
 def test_shape(net):
     assert net(torch.randn(2, 1, 32, 32, 32)).shape == (2, 10)
-    assert CNN3d(1, 3, 16, 0.0)(torch.randn(2, 1, 16, 16, 16)).shape == (2, 3)
+    assert CNN3d(1, 3, 16, 0.0, "he")(torch.randn(2, 1, 16, 16, 16)).shape == (2, 3)
 
 
 def test_box_must_fit():
     with pytest.raises(ValueError, match="multiple of 4"):
-        CNN3d(1, 10, 30, 0.4)
+        CNN3d(1, 10, 30, 0.4, "he")
+
+
+def test_he_keeps_the_variance_through_the_layers():
+    """Unit variance behind every ReLU's input, where Glorot's shrinks with depth."""
+    net = CNN3d(1, 10, 16, 0.0, "he")
+    x = torch.randn(4, 64 * 4**3)
+    assert float(net.fc1(x).var().detach()) == pytest.approx(2, rel=0.1)
+    assert float(net.fc3(torch.randn(4, 512)).detach().std()) < 0.5
+    with pytest.raises(ValueError, match="glorot or he"):
+        CNN3d(1, 10, 16, 0.0, "zero")

@@ -36,8 +36,16 @@ def test_the_papers_recipe_penalises_two_kernels(task):
     assert {n for n, d in found.items() if d} == {"fc1.weight", "fc2.weight"}
     assert found["fc1.weight"] == found["fc2.weight"] == 0.02
     optimizer = it.make_optimizer(it._groups())
+    assert {g["scale"] for g in optimizer.param_groups} == {1.0}
     assert type(optimizer) is torch.optim.Adam
     assert optimizer.defaults["eps"] == 1e-7
+
+
+def test_learning_rates_of_their_own(task):
+    it = task("model=cnn3d", "dataset.per_class=3", "dataset.structures=[dimer80,ring240]", tiny=False)
+    optimizer = it.make_optimizer(it._groups())
+    shares = {g["scale"]: sum(p.numel() for p in g["params"]) for g in optimizer.param_groups}
+    assert shares[0.1] == 32768 * 512 + 512 * 512
 
 
 def test_network_gets_its_classes_from_the_data(task):
@@ -56,4 +64,4 @@ def test_checkpoint_is_plain(task, tmp_path):
     assert loaded["hyper_parameters"]["data"]["classes"] == ["dimer80", "ring240", "ribo2500"]
     assert loaded["hyper_parameters"]["data"]["voxel_size"] == 10
     assert loaded["hyper_parameters"]["data"]["normalise"]["kind"] == "volume"
-    assert loaded["hyper_parameters"]["config"]["model"]["width"] == 4
+    assert loaded["hyper_parameters"]["config"]["model"]["widths"] == [4, 4, 8]

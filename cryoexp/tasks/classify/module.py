@@ -26,6 +26,7 @@ class Classify(Task):
         optimizer: see `Task`.
         scheduler: see `Task`.
         weight_decay: see `Task`.
+        learning_rate_scale: see `Task`.
         channels_last: see `Task`.
         label_smoothing: share of the target spread over all classes.
     """
@@ -42,6 +43,7 @@ class Classify(Task):
         optimizer: Callable[..., Optimizer],
         scheduler: partial[Any] | None,
         weight_decay: Mapping[str, float],
+        learning_rate_scale: Mapping[str, float],
         channels_last: bool,
         label_smoothing: float,
     ) -> None:
@@ -51,6 +53,7 @@ class Classify(Task):
             optimizer=optimizer,
             scheduler=scheduler,
             weight_decay=weight_decay,
+            learning_rate_scale=learning_rate_scale,
             channels_last=channels_last,
         )
         self.label_smoothing = label_smoothing
