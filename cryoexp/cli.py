@@ -36,3 +36,6 @@ def main(cfg: DictConfig) -> float | None:
         raise Refused(f"\ncryoexp: {error}") from None
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        if "wandb" in sys.modules:  # or the next job of a sweep would write into this one's run
+            sys.modules["wandb"].finish()

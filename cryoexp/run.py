@@ -10,9 +10,9 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
+from cryoexp.config import folders
 from cryoexp.config.build import build
 from cryoexp.config.check import check
-from cryoexp.config.folders import claim, discard
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.errors import CryoexpError
@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         check(cfg)
-        claim(folder, cfg.ckpt_path, cfg.overwrite)
+        claim_folder(folder, cfg.ckpt_path, cfg.overwrite)
         started = time.monotonic()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = make_data(cfg)
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> float:
         history = History()
         trainer = make_trainer(cfg, [history, *callbacks(task, folder)])
     except CryoexpError:
-        discard(folder)
+        discard_folder(folder)
         raise
     say(data, task, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=resume_from(cfg.ckpt_path, folder))
@@ -49,6 +49,10 @@ def run(cfg: DictConfig) -> float:
     if trainer.is_global_zero:
         Report(cfg, folder, data, task, trainer, scores, history, wall_s=tested - started).write()
     return scores[task.objective]
+
+
+claim_folder = rank_zero_only(folders.claim)
+discard_folder = rank_zero_only(folders.discard)
 
 
 def make_data(cfg: DictConfig) -> DataModule:

@@ -20,7 +20,7 @@ class EpochSampler(Sampler[Draw]):
     """Give every item once an epoch, shared out over the ranks.
 
     Training is shuffled anew every epoch, and cut so that all ranks take equally many steps. Evaluation keeps the
-    order and repeats nothing, so every item is counted once.
+    order; where the ranks do not share out evenly it repeats the first items, which `Gather` counts once.
 
     Args:
         size: number of items.
@@ -43,12 +43,12 @@ class EpochSampler(Sampler[Draw]):
         """Items of this rank."""
         if self.shuffle:
             return self.size // self.world_size
-        return len(range(self.rank, self.size, self.world_size))
+        return -(-self.size // self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
         """Yield this rank's draws of the current epoch."""
         if not self.shuffle:
-            yield from (Draw(-1, i) for i in range(self.rank, self.size, self.world_size))
+            yield from (Draw(-1, (self.rank + i * self.world_size) % self.size) for i in range(len(self)))
             return
         order = torch.randperm(self.size, generator=torch_generator(self.seed, "loader", self.epoch))
         mine = order[self.rank :: self.world_size][: len(self)]

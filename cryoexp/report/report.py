@@ -68,22 +68,27 @@ class Report:
         }
 
     def show(self) -> None:
-        """Print the test table, and where everything is."""
-        table = Table(title="test", title_justify="left")
-        table.add_column("score")
-        table.add_column("value", justify="right")
-        for name, value in self.scores.items():
-            if name.startswith("test/"):
-                table.add_row(name.removeprefix("test/"), f"{value:.4f}")
-        console.print(table)
-        times = ", ".join(
-            f"{k.removeprefix('time/').removesuffix('_s')} {v:.0f} s"
-            for k, v in self.scores.items()
-            if k.startswith("time/")
-        )
-        console.print(f"time    {times}")
+        """Print the test scores, those of single classes as a table, and where everything is."""
+        test = {k.removeprefix("test/"): v for k, v in self.scores.items() if k.startswith("test/")}
+        info = self.data.info
+        of_class = {k: v for k, v in test.items() if k.endswith(tuple(f"_{name}" for name in info.classes))}
+        for name, value in test.items():
+            if name not in of_class:
+                console.print(f"test    {name:20s} {value:.4f}")
+        console.print(_class_table(of_class, info.classes, info.masses))
+        times = {k.removeprefix("time/").removesuffix("_s"): v for k, v in self.scores.items() if k.startswith("time/")}
+        console.print("time    " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
         console.print(f"page    {self.folder / 'report.html'}")
         console.print(str(self.folder))
+
+
+def _class_table(scores: dict[str, float], classes: list[str], masses: list[float]) -> Table:
+    """Lay out scores named ``<kind>_<class>`` with a row a class, by mass."""
+    kinds = [k.removesuffix(f"_{classes[0]}") for k in scores if k.endswith(f"_{classes[0]}")]
+    table = Table("class", "kDa", *kinds, box=None, header_style="bold")
+    for name, mass in zip(classes, masses, strict=True):
+        table.add_row(name, f"{mass:.0f}", *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds))
+    return table
 
 
 def draw_curves(epochs: list[dict[str, float]], objective: str, path: Path) -> None:

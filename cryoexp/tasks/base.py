@@ -166,7 +166,8 @@ class Task(pl.LightningModule):
     def _log_scores(self, stage: str) -> Batch:
         results = self._gathered(stage).collect()
         scores = self.scores(results)
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, rank_zero_only=False)
+        # equal on all ranks; sync_dist only tells Lightning so
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results
 
 

@@ -4,11 +4,12 @@ from cryoexp.data.sampler import EpochSampler
 
 
 @pytest.mark.parametrize(("size", "world"), [(10, 1), (11, 2), (7, 3)])
-def test_evaluation_counts_every_item_once_over_all_ranks(size, world):
-    rows = [
-        d.row for rank in range(world) for d in EpochSampler(size, shuffle=False, seed=0, rank=rank, world_size=world)
-    ]
-    assert sorted(rows) == list(range(size))
+def test_evaluation_covers_every_item_and_all_ranks_take_as_many(size, world):
+    samplers = [EpochSampler(size, shuffle=False, seed=0, rank=rank, world_size=world) for rank in range(world)]
+    rows = [draw.row for sampler in samplers for draw in sampler]
+    assert set(rows) == set(range(size))
+    assert len({len(list(sampler)) for sampler in samplers}) == 1
+    assert len(rows) < size + world
 
 
 def test_ranks_share_a_training_epoch_without_overlap():
