@@ -47,6 +47,19 @@ def snr_value(snr: Any) -> float:
     return value
 
 
+def parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the constructor's parameters by name; ``**shared`` stands for those of the parent's constructor."""
+    found: dict[str, inspect.Parameter] = {}
+    for level in cls.__mro__:
+        if "__init__" in vars(level):
+            own = dict(inspect.signature(level).parameters)
+            open_ended = [n for n, p in own.items() if p.kind is inspect.Parameter.VAR_KEYWORD]
+            found |= {n: p for n, p in own.items() if n not in open_ended}
+            if not open_ended:
+                break
+    return found
+
+
 def _problems(cfg: DictConfig) -> Iterator[str]:
     try:
         snr_value(cfg.snr)
@@ -83,7 +96,7 @@ def _mismatches(choice: Any, task: Any, dataset: Any, model: Any) -> Iterator[st
 
 
 def _unknown_keys(group: str, node: DictConfig, cls: type) -> Iterator[str]:
-    taken = set(inspect.signature(cls).parameters) - GIVEN[group]
+    taken = set(parameters(cls)) - GIVEN[group]
     unknown = sorted({str(k) for k in node} - taken - {"_target_"})
     if unknown:
         known = ", ".join(sorted(taken))

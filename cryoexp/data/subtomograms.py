@@ -1,6 +1,5 @@
-"""Simulated subtomograms: simulated once into a dataset folder, with the noise added when they are loaded."""
+"""Simulated subtomograms: made once into a dataset folder, with the noise added when they are loaded."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -14,88 +13,20 @@ from torch.utils.data import DataLoader
 from cryoexp.data.augment import Augmentation, apply, operations
 from cryoexp.data.cache import cache_key, cached
 from cryoexp.data.curriculum import Curriculum
-from cryoexp.data.datamodule import SPLITS, Batch, Samples
+from cryoexp.data.datamodule import SPLITS, Batch
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.particles import ParticleData
 from cryoexp.data.sampler import Draw
 from cryoexp.data.subtomogram_files import STACK, TABLE, SubtomogramRecipe, simulate
+from cryoexp.data.subtomogram_samples import SubtomogramSamples
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import open_stack
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import FilteredNoise, noise_sigma
 from cryoexp.physics.optics import Optics
-from cryoexp.seeds import torch_generator
 from cryoexp.simulate import VERSION
 from cryoexp.simulate.structures import fingerprint, resolve
-
-
-class SubtomogramSamples(Samples):
-    """One split: noise-free volumes, and the random numbers of their noise."""
-
-    def __init__(
-        self,
-        stack: Path,
-        shape: tuple[int, ...],
-        rows: pd.DataFrame,
-        noise: FilteredNoise,
-        sigma: Tensor,
-        operations: int,
-        fixed_seed: int,
-        fresh_seed: int | None,
-        curriculum: Curriculum | None,
-    ) -> None:
-        self.stack, self.shape, self.rows = stack, shape, rows
-        self.noise, self.sigma, self.operations = noise, sigma, operations
-        self.fixed_seed, self.fresh_seed = fixed_seed, fresh_seed
-        self.curriculum, self.epochs = curriculum, 0
-        self.item = rows.index.to_numpy()
-        self.label = torch.tensor(rows["rlnClassNumber"].to_numpy() - 1)
-        self._volumes: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        """Return the number of subtomograms."""
-        return len(self.rows)
-
-    @property
-    def volumes(self) -> np.ndarray:
-        """All subtomograms of the dataset, memory-mapped when first used (in the process that reads)."""
-        if self._volumes is None:
-            self._volumes = open_stack(self.stack, self.shape)
-        return self._volumes
-
-    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
-        """Read the drawn subtomograms and draw their noise, each from a seed of its own."""
-        index = torch.tensor([d.row for d in draws])
-        items = self.item[index]
-        signal = torch.from_numpy(np.stack([self.volumes[i] for i in items]))
-        batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
-        sigma = self.sigma[index]
-        if sigma.any():
-            batch["sigma"] = sigma * self.noise_scale(draws[0].epoch)
-            batch["noise"] = torch.stack([self.noise.draw(self._generator(d)) for d in draws])
-        if draws[0].epoch >= 0 and self.operations > 1:
-            batch["operation"] = torch.cat([self._operation(d) for d in draws])
-        return batch
-
-    def _generator(self, draw: Draw) -> torch.Generator:
-        item = int(self.item[draw.row])
-        if draw.epoch < 0 or self.fresh_seed is None:
-            return torch_generator(self.fixed_seed, "noise", item)
-        return torch_generator(self.fresh_seed, "noise", item, draw.epoch)
-
-    def _operation(self, draw: Draw) -> Tensor:
-        seed = self.fixed_seed if self.fresh_seed is None else self.fresh_seed
-        generator = torch_generator(seed, "augment", int(self.item[draw.row]), draw.epoch)
-        return torch.randint(self.operations, (1,), generator=generator)
-
-    def noise_scale(self, epoch: int) -> float:
-        """Share of the full noise that an epoch of training gets."""
-        return self.curriculum.scale(epoch, self.epochs) if self.curriculum and epoch >= 0 else 1.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the memory map behind when a loader process is started."""
-        return {**self.__dict__, "_volumes": None}
 
 
 class SubtomogramData(ParticleData):
@@ -122,10 +53,8 @@ class SubtomogramData(ParticleData):
         curriculum_share: of the epochs, in which it comes down.
         augment: none, y180, d2, d2h or cube (see `cryoexp.data.augment`).
         normalise: volume, dataset or none.
-        batch_size: items a step and device.
-        num_workers: loader processes, or auto.
-        run_seed: order and fresh noise of the training data.
         data_dir: where datasets are kept.
+        shared: see `DataModule`.
     """
 
     sample = "subtomogram"
@@ -153,12 +82,10 @@ class SubtomogramData(ParticleData):
         curriculum_share: float,
         augment: Augmentation,
         normalise: Normalisation,
-        batch_size: int,
-        num_workers: int | str,
-        run_seed: int,
         data_dir: str,
+        **shared: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, num_workers=num_workers, run_seed=run_seed)
+        super().__init__(**shared)
         self.data_dir = Path(data_dir).expanduser()
         self.recipe = SubtomogramRecipe(
             structures=resolve(structures, self.data_dir / "structures", allow_download),

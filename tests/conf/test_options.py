@@ -8,7 +8,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from cryoexp.cli import CONF
-from cryoexp.config.check import GIVEN, check
+from cryoexp.config.check import GIVEN, check, parameters
 from cryoexp.run import make_data, make_task, make_trainer
 from tests.conftest import TINY
 
@@ -27,9 +27,9 @@ def test_composes_and_passes_the_checks(composed, group, name):
 def test_keys_are_the_constructors_parameters(composed, group, name):
     """Both ways, and no default hides in the code: values live in conf/ alone."""
     node = composed(f"{group}={name}", tiny=False)[group]
-    parameters = inspect.signature(get_class(node._target_)).parameters
-    assert set(node) - {"_target_"} == set(parameters) - GIVEN[group]
-    assert all(p.default is inspect.Parameter.empty for p in parameters.values())
+    taken = parameters(get_class(node._target_))
+    assert set(node) - {"_target_"} == set(taken) - GIVEN[group]
+    assert all(p.default is inspect.Parameter.empty for p in taken.values())
 
 
 @pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "model"])

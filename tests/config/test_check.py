@@ -3,7 +3,7 @@ import math
 import pytest
 from omegaconf import open_dict
 
-from cryoexp.config.check import check, snr_value
+from cryoexp.config.check import check, parameters, snr_value
 from cryoexp.errors import ConfigError
 
 
@@ -62,3 +62,18 @@ def test_class_that_cannot_be_imported(composed):
     cfg.model._target_ = "cryoexp.models.Nothing"
     with pytest.raises(ConfigError, match=r"conf/model: cannot import cryoexp\.models\.Nothing"):
         check(cfg)
+
+
+class Parent:
+    def __init__(self, *, a, b):
+        pass
+
+
+class Child(Parent):
+    def __init__(self, *, c, **shared):
+        super().__init__(**shared)
+
+
+def test_shared_parameters_are_the_parents():
+    assert set(parameters(Child)) == {"a", "b", "c"}
+    assert set(parameters(Parent)) == {"a", "b"}

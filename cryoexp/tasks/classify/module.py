@@ -1,14 +1,11 @@
 """The classification task."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
@@ -21,41 +18,16 @@ class Classify(Task):
     """Tell which of the dataset's classes a subtomogram shows.
 
     Args:
-        net: a network that maps volumes to one vector each.
-        info: of the dataset.
-        optimizer: see `Task`.
-        scheduler: see `Task`.
-        weight_decay: see `Task`.
-        learning_rate_scale: see `Task`.
-        channels_last: see `Task`.
         label_smoothing: share of the target spread over all classes.
+        shared: see `Task`.
     """
 
     needs_sample = "subtomogram"
     needs_output = "vector"
     objective = "val/accuracy"
 
-    def __init__(
-        self,
-        *,
-        net: nn.Module,
-        info: DataInfo,
-        optimizer: Callable[..., Optimizer],
-        scheduler: partial[Any] | None,
-        weight_decay: Mapping[str, float],
-        learning_rate_scale: Mapping[str, float],
-        channels_last: bool,
-        label_smoothing: float,
-    ) -> None:
-        super().__init__(
-            net=net,
-            info=info,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            weight_decay=weight_decay,
-            learning_rate_scale=learning_rate_scale,
-            channels_last=channels_last,
-        )
+    def __init__(self, *, label_smoothing: float, **shared: Any) -> None:
+        super().__init__(**shared)
         self.label_smoothing = label_smoothing
 
     @classmethod

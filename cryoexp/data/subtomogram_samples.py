@@ -1,0 +1,85 @@
+"""Reading subtomograms: noise-free volumes from a memory-mapped stack, and seeded numbers for their noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cryoexp.data.curriculum import Curriculum
+from cryoexp.data.datamodule import Batch, Samples
+from cryoexp.data.sampler import Draw
+from cryoexp.io.mrc import open_stack
+from cryoexp.physics.noise import FilteredNoise
+from cryoexp.seeds import torch_generator
+
+
+class SubtomogramSamples(Samples):
+    """One split: noise-free volumes, and the random numbers of their noise."""
+
+    def __init__(
+        self,
+        stack: Path,
+        shape: tuple[int, ...],
+        rows: pd.DataFrame,
+        noise: FilteredNoise,
+        sigma: Tensor,
+        operations: int,
+        fixed_seed: int,
+        fresh_seed: int | None,
+        curriculum: Curriculum | None,
+    ) -> None:
+        self.stack, self.shape, self.rows = stack, shape, rows
+        self.noise, self.sigma, self.operations = noise, sigma, operations
+        self.fixed_seed, self.fresh_seed = fixed_seed, fresh_seed
+        self.curriculum, self.epochs = curriculum, 0
+        self.item = rows.index.to_numpy()
+        self.label = torch.tensor(rows["rlnClassNumber"].to_numpy() - 1)
+        self._volumes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of subtomograms."""
+        return len(self.rows)
+
+    @property
+    def volumes(self) -> np.ndarray:
+        """All subtomograms of the dataset, memory-mapped when first used (in the process that reads)."""
+        if self._volumes is None:
+            self._volumes = open_stack(self.stack, self.shape)
+        return self._volumes
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """Read the drawn subtomograms and draw their noise, each from a seed of its own."""
+        index = torch.tensor([d.row for d in draws])
+        items = self.item[index]
+        signal = torch.from_numpy(np.stack([self.volumes[i] for i in items]))
+        batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
+        sigma = self.sigma[index]
+        if sigma.any():
+            batch["sigma"] = sigma * self.noise_scale(draws[0].epoch)
+            batch["noise"] = torch.stack([self.noise.draw(self._generator(d)) for d in draws])
+        if draws[0].epoch >= 0 and self.operations > 1:
+            batch["operation"] = torch.cat([self._operation(d) for d in draws])
+        return batch
+
+    def _generator(self, draw: Draw) -> torch.Generator:
+        item = int(self.item[draw.row])
+        if draw.epoch < 0 or self.fresh_seed is None:
+            return torch_generator(self.fixed_seed, "noise", item)
+        return torch_generator(self.fresh_seed, "noise", item, draw.epoch)
+
+    def _operation(self, draw: Draw) -> Tensor:
+        seed = self.fixed_seed if self.fresh_seed is None else self.fresh_seed
+        generator = torch_generator(seed, "augment", int(self.item[draw.row]), draw.epoch)
+        return torch.randint(self.operations, (1,), generator=generator)
+
+    def noise_scale(self, epoch: int) -> float:
+        """Share of the full noise that an epoch of training gets."""
+        return self.curriculum.scale(epoch, self.epochs) if self.curriculum and epoch >= 0 else 1.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the memory map behind when a loader process is started."""
+        return {**self.__dict__, "_volumes": None}
