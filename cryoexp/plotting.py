@@ -20,12 +20,12 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
+plt.rcParams.update(STYLE)
 
 
 def figure(rows: int = 1, columns: int = 1, width: float = 6, height: float = 4) -> tuple[Figure, np.ndarray]:
     """Return a figure and its `(rows, columns)` axes; size in inches."""
-    with plt.rc_context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
 
 
 def save(fig: Figure, path: Path) -> None:

@@ -41,13 +41,14 @@ def run(cfg: DictConfig) -> float:
     say(data, task, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=resume_from(cfg.ckpt_path, folder))
     fitted = time.monotonic()
+    course = [*history.epochs]  # loading the best checkpoint takes its callbacks back to that epoch
     best = best_checkpoint(trainer)
     scores = {**score(trainer.validate, task, data, best), **score(trainer.test, task, data, best)}
     tested = time.monotonic()
     times = {"simulate_s": simulated - started, "fit_s": fitted - simulated, "test_s": tested - fitted}
     scores |= {f"time/{name}": round(value, 2) for name, value in times.items()}
     if trainer.is_global_zero:
-        Report(cfg, folder, data, task, trainer, scores, history, wall_s=tested - started).write()
+        Report(cfg, folder, data, task, trainer, scores, course, wall_s=tested - started).write()
     return scores[task.objective]
 
 

@@ -66,6 +66,15 @@ def test_the_page_needs_no_network(finished):
     assert "accuracy" in page
 
 
+def test_the_course_is_of_all_epochs_whichever_was_best(composed, tmp_path, monkeypatch):
+    from cryoexp.report import report
+
+    drawn = []
+    monkeypatch.setattr(report, "draw_curves", lambda course, objective, path: drawn.append(course))
+    run(composed("snr=0.5", "trainer.max_epochs=3"))
+    assert [row["epoch"] for row in drawn[0]] == [1, 2, 3]
+
+
 def test_the_checkpoint_is_plain(finished):
     folder, _, _ = finished
     for name in ("best", "last"):

@@ -66,7 +66,7 @@ def quieten() -> None:
 def describe_device(trainer: pl.Trainer) -> str:
     """One line on what a run computes with."""
     strategy = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(strategy) if strategy.type == "cuda" else f"{torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(strategy) if strategy.type == "cuda" else f"threads: {torch.get_num_threads()}"
     return f"{trainer.world_size} x {strategy.type} ({name}), {trainer.precision}"
 
 

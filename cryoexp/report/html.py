@@ -29,6 +29,7 @@ def write_page(folder: Path, scores: dict[str, float], manifest: dict[str, Any],
     environment = Environment(loader=PackageLoader("cryoexp.report"), autoescape=select_autoescape(["html", "j2"]))
     page = environment.get_template("page.html.j2").render(
         title=folder.name,
+        task=manifest["config"]["task"]["_target_"].rpartition(".")[2].lower(),
         command=manifest["command"],
         data=data,
         device=manifest["device"],

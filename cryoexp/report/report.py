@@ -15,7 +15,6 @@ from cryoexp import plotting
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.progress import console
-from cryoexp.report.history import History
 from cryoexp.report.html import write_page
 from cryoexp.report.manifest import command, git_commit, plain, versions
 from cryoexp.tasks.base import Task
@@ -32,16 +31,16 @@ class Report:
         task: Task,
         trainer: pl.Trainer,
         scores: dict[str, float],
-        history: History,
+        course: list[dict[str, float]],
         wall_s: float,
     ) -> None:
         self.cfg, self.folder, self.data, self.task = cfg, folder, data, task
-        self.trainer, self.scores, self.history, self.wall_s = trainer, scores, history, wall_s
+        self.trainer, self.scores, self.course, self.wall_s = trainer, scores, course, wall_s
 
     def write(self) -> None:
         """Write all of it."""
         self.task.products(self.task.results, self.data, self.folder)
-        draw_curves(self.history.epochs, self.task.objective, self.folder / "figures" / "curves.png")
+        draw_curves(self.course, self.task.objective, self.folder / "figures" / "curves.png")
         manifest = self.manifest()
         _write_json(self.folder / "metrics.json", self.scores)
         _write_json(self.folder / "manifest.json", manifest)
@@ -91,14 +90,14 @@ def _class_table(scores: dict[str, float], classes: list[str], masses: list[floa
     return table
 
 
-def draw_curves(epochs: list[dict[str, float]], objective: str, path: Path) -> None:
+def draw_curves(course: list[dict[str, float]], objective: str, path: Path) -> None:
     """Draw losses, the objective and the learning rate over the epochs."""
     panels = (("train/loss", "val/loss"), (objective,), ("learning_rate",))
     fig, axes = plotting.figure(1, len(panels), width=10, height=2.8)
-    x = [row["epoch"] for row in epochs]
+    x = [row["epoch"] for row in course]
     for ax, names in zip(axes[0], panels, strict=True):
         for name in names:
-            y = np.array([row.get(name, np.nan) for row in epochs], dtype=float)
+            y = np.array([row.get(name, np.nan) for row in course], dtype=float)
             ax.plot(x, y, label=name, marker="." if len(x) < 40 else None)
         ax.set_xlabel("epoch")
         ax.legend(frameon=False)
