@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
@@ -40,15 +41,13 @@ class ResNet3d(nn.Module):
             body += [Block(channels, width, stride=2), *(Block(width, width, stride=1) for _ in range(count - 1))]
             channels, grid = width, -(-grid // 2)
         self.body = nn.Sequential(*body)
-        self.pool = nn.Conv3d(channels, channels, grid, groups=channels)
-        nn.init.constant_(self.pool.weight, 1 / grid**3)
-        nn.init.constant_(self.pool.get_parameter("bias"), 0)
+        self.pool = nn.Parameter(torch.full((channels, grid, grid, grid), 1 / grid**3))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c, z, y, x)` to `(b, classes)` logits."""
-        x = self.pool(self.body(self.stem(x))).flatten(1)
+        x = (self.body(self.stem(x)) * self.pool).sum((2, 3, 4))
         return self.head(self.dropout(x))
 
 
