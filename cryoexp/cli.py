@@ -1,6 +1,7 @@
 """Entry point. Imports stay light (no torch), so that ``--cfg job`` and tab completion answer at once."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from cryoexp.errors import CryoexpError
 HERE = Path(__file__).resolve().parent
 # a wheel carries conf/ inside the package; a source tree (plain or editable) has it beside the package
 CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())
+
+# idle OpenMP threads sleep instead of spinning: on shared cores spinning made training several times slower
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 register_schema()
 register_resolvers()

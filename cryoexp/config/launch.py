@@ -1,5 +1,6 @@
 """Threads, precision and the Lightning trainer, chosen for the hardware at hand."""
 
+import ctypes
 import logging
 import os
 import warnings
@@ -19,6 +20,7 @@ def make_trainer(*, precision: Any, threads: int | str, deterministic: Any, **ar
         arguments: of the Trainer.
     """
     quieten()
+    keep_memory()
     set_threads(threads, arguments.get("devices", 1) if arguments.get("accelerator") != "gpu" else 1)
     if precision == "auto":
         precision = best_precision(str(arguments.get("accelerator", "auto")))
@@ -49,6 +51,21 @@ def set_threads(threads: int | str, processes: Any) -> None:
         torch.set_num_threads(count)
     else:
         torch.set_num_threads(int(threads))
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of handing every large tensor back to the system.
+
+    A training step allocates and frees the same tensors over and over; faulting their pages in anew took a fifth of
+    the time of a step of cnn3d. Does nothing on other systems.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+    except (OSError, AttributeError):
+        return
 
 
 def quieten() -> None:

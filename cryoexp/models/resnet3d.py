@@ -41,7 +41,7 @@ class ResNet3d(nn.Module):
             body += [Block(channels, width, stride=2), *(Block(width, width, stride=1) for _ in range(count - 1))]
             channels, grid = width, -(-grid // 2)
         self.body = nn.Sequential(*body)
-        self.pool = nn.Parameter(torch.full((channels, grid, grid, grid), 1 / grid**3))
+        self.pool = nn.Parameter(torch.full((1, channels, grid, grid, grid), 1 / grid**3))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, out_channels)
 

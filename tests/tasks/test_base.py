@@ -40,7 +40,7 @@ def test_the_papers_recipe_penalises_two_kernels(task):
     assert type(optimizer) is torch.optim.Adam
     assert optimizer.defaults["eps"] == 1e-7
     assert {g["lr"] for g in optimizer.param_groups} == {1e-3}
-    assert float(it.net.fc1.weight.detach().abs().max()) <= (6 / (32768 + 512)) ** 0.5  # Glorot
+    assert float(it.net.fc1.weight.detach().abs().max()) < 0.0135  # Glorot
 
 
 def test_learning_rates_of_their_own(task):
