@@ -1,6 +1,5 @@
 """Entry point. Imports stay light (no torch), so that ``--cfg job`` and tab completion answer at once."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -36,8 +35,7 @@ def main(cfg: DictConfig) -> float | None:
     try:
         return run(cfg)
     except CryoexpError as error:
-        logging.getLogger(__name__).debug("refused", exc_info=error)
-        raise Refused(f"\ncryoexp: {error}") from None
+        raise Refused(f"\ncryoexp: {error}") from error
     except KeyboardInterrupt:
         sys.exit(130)
     finally:

@@ -15,7 +15,6 @@ from cryoexp.config.build import build
 from cryoexp.config.check import check
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
-from cryoexp.errors import CryoexpError
 from cryoexp.progress import console
 from cryoexp.report import Report
 from cryoexp.report.history import History, best_checkpoint, callbacks
@@ -35,9 +34,10 @@ def run(cfg: DictConfig) -> float:
         task = make_task(cfg, data)
         history = History()
         trainer = make_trainer(cfg, [history, *callbacks(task, folder)])
-    except CryoexpError:
+    except BaseException:  # also Ctrl-C while simulating
         discard_folder(folder)
         raise
+    clear_folder(folder, cfg.ckpt_path)
     say(data, task, trainer)
     trainer.fit(task, datamodule=data, ckpt_path=resume_from(cfg.ckpt_path, folder))
     fitted = time.monotonic()
@@ -54,6 +54,13 @@ def run(cfg: DictConfig) -> float:
 
 claim_folder = rank_zero_only(folders.claim)
 discard_folder = rank_zero_only(folders.discard)
+
+
+@rank_zero_only
+def clear_folder(folder: Path, ckpt_path: str | None) -> None:
+    """Make room for a new run; a resumed one goes on with what is there."""
+    if not ckpt_path:
+        folders.clear(folder)
 
 
 def make_data(cfg: DictConfig) -> DataModule:

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import starfile
 import torch
 
+from cryoexp.io.star import read_star
 from cryoexp.run import run
 
 
@@ -30,17 +30,17 @@ def test_products(finished):
         assert 0 <= metrics[key] <= 1
     assert {"time/simulate_s", "time/fit_s", "time/test_s"} <= set(metrics)
     assert manifest["snr_requested"] == 0.5
-    assert manifest["snr_box"] == pytest.approx(0.5)
+    assert manifest["snr_box"] == pytest.approx(0.5, rel=0.15)  # measured on six test items
     assert manifest["snr_mask"] > 0.5
     assert manifest["config"]["dataset"]["per_class"] == 10
     for key in ("command", "git_commit", "versions", "device", "seed", "wall_s"):
         assert key in manifest
     assert out.strip().splitlines()[-1] == str(folder)
 
-    star = starfile.read(folder / "predictions" / "predictions.star")
+    star = read_star(folder / "predictions" / "predictions.star")
     particles, optics = star["particles"], star["optics"]
     assert len(particles) == 6
-    assert optics["rlnImagePixelSize"].tolist() == [10.0] if hasattr(optics, "tolist") else True
+    assert optics["rlnImagePixelSize"].item() == 10
     columns = [c for c in particles.columns if c.startswith("cryoexpProb_")]
     assert columns == ["cryoexpProb_dimer80", "cryoexpProb_ring240", "cryoexpProb_ribo2500"]
     np.testing.assert_allclose(particles[columns].sum(axis=1), 1, atol=1e-4)

@@ -1,10 +1,11 @@
-"""Hydra's instantiate, with our own errors coming through as they are."""
+"""Hydra's instantiate, with every refusal of a constructor as one clear error."""
 
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from cryoexp.errors import ConfigError, CryoexpError
 
@@ -14,7 +15,7 @@ def build(node: DictConfig, **given: Any) -> Any:
 
     Raises:
         CryoexpError: as raised by a constructor.
-        ConfigError: a constructor refuses its arguments.
+        ConfigError: a constructor refuses its arguments. HYDRA_FULL_ERROR=1 shows where.
     """
     try:
         # partial, so that Hydra does not turn the given objects into configs
@@ -23,15 +24,5 @@ def build(node: DictConfig, **given: Any) -> Any:
         if isinstance(error.__cause__, CryoexpError):
             raise error.__cause__ from None
         raise ConfigError(f"{node.get('_target_')}: {error}") from error
-    except (TypeError, ValueError) as error:
-        if _from_arguments(error):
-            raise ConfigError(f"{node.get('_target_')}: {error}") from error
-        raise
-
-
-def _from_arguments(error: Exception) -> bool:
-    """Whether the call itself was refused, rather than something deep inside the constructor."""
-    depth, trace = 0, error.__traceback__
-    while trace:
-        depth, trace = depth + 1, trace.tb_next
-    return depth <= 2
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"{node.get('_target_')}: {error}") from error

@@ -1,11 +1,12 @@
 """Refuse configs that cannot run, before any data are read.
 
 In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the
-samples the task needs; keys nobody takes; keys without a value. All problems are reported at once.
+samples the task needs; keys nobody takes; the checkpoint; keys without a value. All problems are reported at once.
 """
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
@@ -15,6 +16,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from cryoexp.errors import ConfigError
+from cryoexp.physics.noise import snr_value
 
 GROUPS = ("task", "dataset", "model")
 # constructor arguments that a run gives, not the config
@@ -30,21 +32,6 @@ def check(cfg: DictConfig) -> None:
     problems = list(_problems(cfg))
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def snr_value(snr: Any) -> float:
-    """Return the SNR as a number.
-
-    Raises:
-        ConfigError: not a positive number or inf.
-    """
-    try:
-        value = float(snr)
-    except (TypeError, ValueError):
-        value = float("nan")
-    if not value > 0:
-        raise ConfigError(f"snr must be a positive number or inf, got snr={snr}")
-    return value
 
 
 def parameters(cls: type) -> dict[str, inspect.Parameter]:
@@ -75,6 +62,8 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
         yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
         for group, cls in classes.items():
             yield from _unknown_keys(group, cfg[group], cls)
+    if cfg.ckpt_path not in (None, "last") and not Path(cfg.ckpt_path).is_file():
+        yield f"ckpt_path={cfg.ckpt_path}: no such file. Give a .ckpt file, or last with the run's hydra.run.dir"
     for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
         yield f"{key} has no value. Give one: python train.py ... {key}=<value>"
 

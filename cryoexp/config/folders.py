@@ -1,15 +1,17 @@
 """Run folders: a fresh one for every run, and never a used one by accident."""
 
-import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from cryoexp.errors import ConfigError
 
-# what Hydra itself puts into a run folder before our code starts
-HYDRA_FILES = {".hydra", "train.log"}
+# what a run writes; nothing else is ever removed from a run folder
+PRODUCTS = (
+    "checkpoints", "predictions", "figures", "logs", "wandb", "metrics.json", "manifest.json", "report.html",
+)  # fmt: skip
 
 
 def register_resolvers() -> None:
@@ -31,7 +33,7 @@ def fresh_folder(name: str) -> str:
 
 def is_used(folder: Path) -> bool:
     """Whether a run has already written into ``folder``."""
-    return folder.is_dir() and any(entry.name not in HYDRA_FILES for entry in folder.iterdir())
+    return any((folder / name).exists() for name in PRODUCTS)
 
 
 def claim(folder: Path, ckpt_path: str | None, overwrite: bool) -> None:
@@ -40,24 +42,32 @@ def claim(folder: Path, ckpt_path: str | None, overwrite: bool) -> None:
     Raises:
         ConfigError: the folder is in use.
     """
-    if not is_used(folder) or ckpt_path:
-        return
-    if not overwrite:
+    if is_used(folder) and not ckpt_path and not overwrite:
         raise ConfigError(
             f"{folder} already holds a run. Resume it with ckpt_path=last, replace it with overwrite=true, "
             "or choose another hydra.run.dir"
         )
-    for entry in folder.iterdir():
-        if entry.name not in HYDRA_FILES:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def clear(folder: Path) -> None:
+    """Remove the products of an earlier run, just before a new one starts to write."""
+    for name in PRODUCTS:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder of a refused run, if it holds nothing but Hydra's own files."""
+    """Remove the folder of a refused run: Hydra's own files in it, and it and outputs/ if they are empty then."""
     if not folder.is_dir() or is_used(folder):
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in list(folder.resolve().parents)[:2]:  # outputs/<task>, outputs
-        if any(os.scandir(parent)):
-            return
-        parent.rmdir()
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    for log in folder.glob("*.log"):
+        log.unlink()
+    with suppress(OSError):  # not empty: something of the user's, or of a run beside this one
+        folder.rmdir()
+        for parent in list(folder.resolve().parents)[:2]:
+            if "outputs" in (parent.name, parent.parent.name):
+                parent.rmdir()

@@ -2,12 +2,13 @@
 
 import ctypes
 import logging
-import os
 import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+
+from cryoexp import cores
 
 
 def make_trainer(*, precision: Any, threads: int | str, deterministic: Any, **arguments: Any) -> pl.Trainer:
@@ -21,7 +22,7 @@ def make_trainer(*, precision: Any, threads: int | str, deterministic: Any, **ar
     """
     quieten()
     keep_memory()
-    set_threads(threads, arguments.get("devices", 1) if arguments.get("accelerator") != "gpu" else 1)
+    set_threads(threads, arguments.get("devices", 1))
     if precision == "auto":
         precision = best_precision(str(arguments.get("accelerator", "auto")))
     return pl.Trainer(
@@ -37,20 +38,18 @@ def make_trainer(*, precision: Any, threads: int | str, deterministic: Any, **ar
 def best_precision(accelerator: str) -> str:
     """Choose bf16-mixed where bfloat16 is computed in hardware, else 32-true."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     if accelerator in ("auto", "cpu") and _cpu_has_bf16():
         return "bf16-mixed"
     return "32-true"
 
 
-def set_threads(threads: int | str, processes: Any) -> None:
-    """Set the CPU threads of torch."""
-    if threads == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = max(1, cores // processes) if isinstance(processes, int) and processes > 0 else 1
-        torch.set_num_threads(count)
-    else:
-        torch.set_num_threads(int(threads))
+def set_threads(threads: int | str, devices: Any) -> None:
+    """Set the CPU threads of torch; auto shares the cores out over the processes, one a device."""
+    processes = len(devices) if isinstance(devices, list | tuple) else devices
+    if not isinstance(processes, int) or processes < 1:  # auto, or -1: every device
+        processes = max(1, torch.cuda.device_count())
+    torch.set_num_threads(max(1, cores.available() // processes) if threads == "auto" else int(threads))
 
 
 def keep_memory() -> None:

@@ -98,7 +98,7 @@ class DataModule(pl.LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             collate_fn=_as_read,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._on_gpu(),
             persistent_workers=workers > 0,
             multiprocessing_context="spawn" if workers else None,
         )
@@ -106,7 +106,10 @@ class DataModule(pl.LightningDataModule):
     def _workers(self) -> int:
         if self.num_workers != "auto":
             return int(self.num_workers)
-        return min(4, torch.get_num_threads()) if torch.cuda.is_available() else 0
+        return min(4, torch.get_num_threads()) if self._on_gpu() else 0
+
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
 
 def _as_read(batch: Any) -> Any:

@@ -1,6 +1,5 @@
 """A folder of simulated subtomograms: dataset.yaml, particles.star, signal.mrcs, mask.mrcs."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 
 import cryoexp
+from cryoexp import cores
 from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DataInfo, checksums, write_description
 from cryoexp.errors import ConfigError
@@ -53,12 +53,15 @@ class SubtomogramRecipe:
             raise ConfigError(f"dataset.structures: {len(self.structures)} structure; telling apart needs two or more")
         if len(self.split) != 3 or min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6:
             raise ConfigError(f"dataset.split={list(self.split)}: give three shares that add up to 1")
+        for key in ("per_class", "box", "neighbours", "seed"):
+            if not isinstance(getattr(self, key), int):
+                raise ConfigError(f"dataset.{key}={getattr(self, key)} must be a whole number")
         if self.per_class < 3:
             raise ConfigError(f"dataset.per_class={self.per_class}: three splits need at least 3")
         for key in ("box", "voxel_size"):
             if getattr(self, key) <= 0:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must be positive")
-        for key in ("neighbours", "jitter"):
+        for key in ("neighbours", "jitter", "seed"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must not be negative")
         for key, known in (("crowding", ("spheres", "contact")), ("contrast", ("dark", "bright"))):
@@ -173,10 +176,9 @@ def _describe(
 def _single_threads() -> Iterator[ThreadPoolExecutor]:
     """Yield a pool of one thread per core, each computing alone: torch lets go of the interpreter while it works."""
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(cores.available(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)

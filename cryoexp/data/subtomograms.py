@@ -23,10 +23,12 @@ from cryoexp.data.subtomogram_samples import SubtomogramSamples
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import open_stack
 from cryoexp.io.star import read_star
-from cryoexp.physics.noise import FilteredNoise, noise_sigma
+from cryoexp.physics.noise import FilteredNoise, noise_sigma, snr_value, variance
 from cryoexp.physics.optics import Optics
 from cryoexp.simulate import VERSION
 from cryoexp.simulate.structures import fingerprint, resolve
+
+MEASURED = 64  # items over which the SNR is measured
 
 
 class SubtomogramData(ParticleData):
@@ -103,8 +105,8 @@ class SubtomogramData(ParticleData):
         )
         if snr_support not in ("box", "mask"):
             raise ConfigError(f"dataset.snr_support={snr_support}: choose one of box, mask")
-        self.snr, self.snr_support, self.fresh_noise = snr, snr_support, fresh_noise
-        self.curriculum = Curriculum(snr, curriculum_snr, curriculum_share)
+        self.snr, self.snr_support, self.fresh_noise = snr_value(snr), snr_support, fresh_noise
+        self.curriculum = Curriculum(self.snr, curriculum_snr, curriculum_share)
         self.operations, self.normalise = operations(augment), Normalise(normalise)
         self.folder: Path | None = None
 
@@ -134,7 +136,6 @@ class SubtomogramData(ParticleData):
         column = "cryoexpVarianceMask" if self.snr_support == "mask" else "cryoexpVarianceBox"
         power = torch.tensor(particles[column].to_numpy()) * recipe.optics.noise_gain(recipe.box, recipe.voxel_size)
         particles["sigma"] = noise_sigma(power, self.snr).numpy()
-        self.snr_measured = _measured(particles)
         splits = {}
         for name in SPLITS:
             rows = particles[particles["cryoexpSplit"] == name]
@@ -154,8 +155,11 @@ class SubtomogramData(ParticleData):
         return info, splits
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the dataset, and measure its intensities where the normalisation needs them."""
+        """Open the dataset, measure its SNR, and its intensities where the normalisation needs them."""
+        first = not self.splits
         super().setup(stage)
+        if first:
+            self.snr_measured = self._measure_snr()
         if self.normalise.kind == "dataset" and self.normalise.std == 1.0:
             samples = self.splits["train"]
             batch = samples.__getitems__([Draw(-1, i) for i in range(min(256, len(samples)))])
@@ -217,16 +221,16 @@ class SubtomogramData(ParticleData):
         batch = samples.__getitems__([Draw(-1, position[int(item)]) for item in items])
         return batch["signal"], self.finish(batch)["volume"]
 
+    def _measure_snr(self) -> dict[str, float]:
+        """SNR under both conventions, pooled over up to 64 test items: sums of variances, with the noise drawn."""
+        samples = self.splits["test"]
+        batch = samples.__getitems__([Draw(-1, i) for i in range(min(MEASURED, len(samples)))])
+        noise = float(variance(self._noisy(batch)[:, 0] - batch["signal"][:, 0]).sum())
+        rows = samples.rows.iloc[: len(batch["index"])]
+        columns = {"box": "cryoexpVarianceBox", "mask": "cryoexpVarianceMask"}
+        return {s: float(rows[c].sum()) / noise if noise else float("inf") for s, c in columns.items()}
+
     def _noisy(self, batch: Batch) -> Tensor:
         if "noise" not in batch:
             return batch["signal"]
         return batch["signal"] + batch["sigma"].view(-1, 1, 1, 1, 1) * self.noise.volumes(batch["noise"])[:, None]
-
-
-def _measured(particles: pd.DataFrame) -> dict[str, float]:
-    """SNR under both conventions, pooled over all items: sums of variances over the variance of the noise."""
-    noise = float((particles["sigma"] ** 2).sum())
-    return {
-        support: float(particles[column].sum()) / noise if noise else float("inf")
-        for support, column in (("box", "cryoexpVarianceBox"), ("mask", "cryoexpVarianceMask"))
-    }

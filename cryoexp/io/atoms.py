@@ -17,7 +17,6 @@ HYDROGENS = 1.07  # mass of a protein with its hydrogens over that without
 class AtomicModel:
     """The biological assembly of one entry, waters, ligand-free hydrogens and alternative places removed."""
 
-    name: str
     structure: gemmi.Structure
     centre: np.ndarray  # centre of mass (x, y, z) in Å
     radius: float  # Å, farthest atom from the centre
@@ -49,7 +48,6 @@ def read_atoms(path: str | Path) -> AtomicModel:
     weight = np.array([cra.atom.element.weight * cra.atom.occ for cra in structure[0].all()])
     centre = np.average(position, axis=0, weights=weight)
     return AtomicModel(
-        name=Path(path).name.split(".")[0].lower(),
         structure=structure,
         centre=centre,
         radius=float(np.linalg.norm(position - centre, axis=1).max()),

@@ -11,7 +11,7 @@ from cryoexp.errors import DataError
 
 def write_star(path: str | Path, blocks: Mapping[str, pd.DataFrame]) -> None:
     """Write named data blocks, for example ``optics`` and ``particles``."""
-    text = starfile.to_string(dict(blocks))
+    text = starfile.to_string(dict(blocks), float_format="%.9g")
     # without the comment that names the time: the same tables are the same bytes
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     Path(path).write_text("\n".join(lines).strip() + "\n")

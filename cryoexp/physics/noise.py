@@ -7,10 +7,12 @@ filter follows in closed form from the SNR, without any trial draw.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cryoexp.errors import ConfigError
 from cryoexp.physics.fourier import multiplicity
 
 
@@ -61,6 +63,21 @@ class FilteredNoise:
             mirror = half.flip((1, 2)).roll((1, 1), (1, 2)).conj()
             spectrum[..., plane] = (half + mirror) / math.sqrt(2)
         return torch.fft.irfftn(spectrum, s=(n, n, n), dim=(1, 2, 3))
+
+
+def snr_value(snr: Any) -> float:
+    """Return the SNR as a number.
+
+    Raises:
+        ConfigError: not a positive number or inf.
+    """
+    try:
+        value = float(snr)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not value > 0:
+        raise ConfigError(f"snr must be a positive number or inf, got snr={snr}")
+    return value
 
 
 def noise_sigma(signal_variance: Tensor, snr: float) -> Tensor:

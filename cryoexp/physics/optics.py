@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cryoexp.errors import ConfigError
-from cryoexp.physics.ctf import ctf
+from cryoexp.physics.ctf import ctf, wavelength
 from cryoexp.physics.fourier import frequencies, low_pass, missing_wedge, multiplicity
 
 EDGE = 0.25  # width of the low-pass edge over its frequency: two Fourier pixels of 32 voxels of 10 Å at 40 Å
@@ -52,6 +52,8 @@ class Optics:
         _inside("amplitude_contrast", self.amplitude_contrast, 0, 1, "")
         _inside("tilt_max", self.tilt_max, 1, 90, "degrees")
         _inside("resolution", self.resolution, 1, 1000, "Å")
+        if self.envelope is not None:
+            _inside("envelope", self.envelope, 0.01, 100, "of the Nyquist frequency")
         if self.noise not in ("counting", "aitom"):
             raise ConfigError(f"optics.noise={self.noise}: choose counting or aitom")
 
@@ -76,6 +78,11 @@ class Optics:
             return 1.0
         white = self._lens(size, voxel_size) * self._wedge(size, voxel_size)
         return _power(self.noise_transfer(size, voxel_size)) / _power(white)
+
+    @property
+    def displacement(self) -> float:
+        """How far in Å the CTF carries the finest detail that the low-pass lets through: λ · defocus · k."""
+        return wavelength(self.voltage * 1e3) * self.defocus * 1e4 * (1 + EDGE) / self.resolution if self.ctf else 0.0
 
     def _lens(self, size: int, voxel_size: float) -> Tensor:
         k = _radius(size, voxel_size)

@@ -15,8 +15,8 @@ from cryoexp.tasks.base import Task
 def callbacks(task: Task, folder: Path) -> list[pl.Callback]:
     """Return the callbacks of every run: the best and the last checkpoint, and progress."""
     where: Any = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    monitor, mode = task.monitor
-    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **where)
+    mode = "min" if task.monitor.endswith("loss") else "max"
+    best = ModelCheckpoint(filename="best", monitor=task.monitor, mode=mode, **where)
     # not save_last of the above: that is written only when the score rises
     last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
     return [best, last, TrainingProgress(task.objective)]

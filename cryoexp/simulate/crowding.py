@@ -4,14 +4,14 @@ Two rules: bounding spheres in contact, as Liu et al. (BIBM 2020) pack them, or 
 which comes about a third closer.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from cryoexp.simulate.templates import Template
 
 CONTACT_GAP = 1.5  # voxels; in contact mode a random gap up to this is left
-GRID = 72  # edge of the collision grid in voxels: four neighbours around the largest complex
-START, STOP = 3, 36  # distances tried, in voxels
 
 
 def place_spheres(radii: Tensor, generator: torch.Generator) -> Tensor:
@@ -44,7 +44,9 @@ def place_spheres(radii: Tensor, generator: torch.Generator) -> Tensor:
     return centres
 
 
-def place_contact(templates: list[Template], classes: Tensor, rotations: Tensor, generator: torch.Generator) -> Tensor:
+def place_contact(
+    templates: list[Template], classes: Tensor, rotations: Tensor, sight: float, generator: torch.Generator
+) -> Tensor:
     """Put the real shapes into contact, the first at the origin.
 
     Shapes are sets of voxel centres; a shape fits where none of its points comes within a voxel of a placed one.
@@ -53,6 +55,8 @@ def place_contact(templates: list[Template], classes: Tensor, rotations: Tensor,
         templates: one per class.
         classes: `(b, k)` class of each particle, target first.
         rotations: `(b, k, 3, 3)`.
+        sight: what lies farther than this from the target, in voxels, is in no image. A particle that finds no room
+            nearer is put just beyond it.
         generator: CPU generator.
 
     Returns:
@@ -60,47 +64,58 @@ def place_contact(templates: list[Template], classes: Tensor, rotations: Tensor,
     """
     b, k = classes.shape
     points = _padded([t.points for t in templates])
-    occupied = torch.zeros(b, GRID**3 + 1, dtype=torch.bool)  # the last cell is everything outside
+    largest = max(t.radius for t in templates) + 2
+    stop = math.ceil(sight + largest)
+    cells = _Cells(b, 2 * math.ceil(stop + CONTACT_GAP + largest) + 1)
     centres = torch.zeros(b, k, 3)
-    around = torch.cartesian_prod(*[torch.arange(-1, 2)] * 3)
-    row = torch.arange(b)[:, None]
     for j in range(k):
         shape = points[classes[:, j]] @ rotations[:, j].transpose(1, 2)
         if j:
             direction = _directions(b, generator)
-            distance = _first_free(occupied, shape, direction)
+            distance = _first_free(cells, shape, direction, stop)
             wider = distance + CONTACT_GAP * torch.rand(b, generator=generator)
-            fits = _is_free(occupied, shape + (wider[:, None] * direction)[:, None])
+            fits = cells.are_free(shape + (wider[:, None] * direction)[:, None], torch.arange(b))
             centres[:, j] = direction * torch.where(fits, wider, distance)[:, None]
-        cells = (shape + centres[:, j, None] + GRID // 2).round().long()
-        for step in around:
-            occupied[row, _flat(cells + step)] = True
+        cells.occupy(shape + centres[:, j, None])
     return centres
 
 
-def _first_free(occupied: Tensor, shape: Tensor, direction: Tensor) -> Tensor:
-    """First whole distance along ``direction`` at which ``shape`` fits."""
-    b = len(shape)
-    best = torch.full((b,), float(STOP))
-    todo = torch.arange(b)
-    for distance in range(START, STOP):
-        free = _is_free(occupied[todo], shape[todo] + (distance * direction[todo])[:, None])
+class _Cells:
+    """Which voxels of `b` cubic grids around the origin are within one voxel of a placed shape."""
+
+    def __init__(self, b: int, edge: int) -> None:
+        self.edge = edge
+        self.occupied = torch.zeros(b, edge**3, dtype=torch.bool)
+        self.around = torch.cartesian_prod(*[torch.arange(-1, 2)] * 3)
+
+    def occupy(self, points: Tensor) -> None:
+        """Mark `(b, n, 3)` points of one shape in each grid, and the cells around them."""
+        cells = (points + self.edge // 2).round().long()
+        row = torch.arange(len(points))[:, None]
+        for step in self.around:
+            self.occupied[row, self._flat(cells + step)] = True
+
+    def are_free(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Whether the `(m, n, 3)` points meet no marked cell of the grids ``rows``: `(m,)`."""
+        cells = self._flat((points + self.edge // 2).round().long())
+        return ~self.occupied[rows[:, None], cells].any(1)
+
+    def _flat(self, cells: Tensor) -> Tensor:
+        x, y, z = cells.clamp(0, self.edge - 1).unbind(-1)
+        return (z * self.edge + y) * self.edge + x
+
+
+def _first_free(cells: _Cells, shape: Tensor, direction: Tensor, stop: int) -> Tensor:
+    """First whole distance along ``direction`` at which ``shape`` fits, or ``stop``."""
+    best = torch.full((len(shape),), float(stop))
+    todo = torch.arange(len(shape))
+    for distance in range(1, stop):
+        free = cells.are_free(shape[todo] + (distance * direction[todo])[:, None], todo)
         best[todo[free]] = distance
         todo = todo[~free]
         if len(todo) == 0:
             break
     return best
-
-
-def _is_free(occupied: Tensor, shape: Tensor) -> Tensor:
-    cells = _flat((shape + GRID // 2).round().long())
-    return ~(occupied.gather(1, cells) & (cells < GRID**3)).any(1)
-
-
-def _flat(cells: Tensor) -> Tensor:
-    inside = ((cells >= 0) & (cells < GRID)).all(-1)
-    flat = (cells[..., 2] * GRID + cells[..., 1]) * GRID + cells[..., 0]
-    return torch.where(inside, flat, GRID**3)
 
 
 def _directions(n: int, generator: torch.Generator) -> Tensor:

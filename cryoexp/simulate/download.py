@@ -1,10 +1,13 @@
 """Structures from the PDB and EMDB, fetched once into a local folder, and only when allowed."""
 
+import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 from cryoexp.errors import DataError
@@ -29,12 +32,13 @@ def fetch(item: str, cache: Path, allow_download: bool) -> Path:
             f"{item} is not in {cache} yet. Allow the download with dataset.allow_download=true, "
             f"or put {url} there by hand"
         )
-    cache.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{name}.{os.getpid()}")
     try:
+        cache.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
             shutil.copyfileobj(answer, file)
-    except (urllib.error.URLError, OSError) as error:
+        gzip.decompress(part.read_bytes())  # a connection that broke off leaves a stump
+    except (urllib.error.URLError, http.client.HTTPException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{item}: cannot download {url} ({error}). Is there a network?") from None
     else:
         _digest_file(path).write_text(_digest(part))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,8 @@ from skimage.filters import threshold_otsu
 from cryoexp.errors import DataError
 from cryoexp.io import atoms, mrc
 from cryoexp.simulate import download
-from cryoexp.simulate.zoo import FIXED_TEN, ZOO
+from cryoexp.simulate.zoo import FIXED_TEN, VOLUME_PER_DALTON, ZOO
 
-VOLUME_PER_DALTON = 1.21  # Å³ / Da, the partial specific volume of protein (0.73 cm³/g)
 BLUR = 0.7  # blur of a template in voxels: little of it survives at the Nyquist frequency; undone after imaging
 PRESETS: dict[str, tuple[str, ...]] = {
     "zoo10": FIXED_TEN,
@@ -47,7 +47,7 @@ class Structure:
     @property
     def mask(self) -> np.ndarray:
         """The densest samples that together hold the volume of the complex, 1.21 Å³ per dalton."""
-        count = round(VOLUME_PER_DALTON * self.mass * 1000 / self.step**3)
+        count = max(1, round(VOLUME_PER_DALTON * self.mass * 1000 / self.step**3))
         return self.density >= np.partition(self.density.ravel(), -count)[-count]
 
 
@@ -76,7 +76,10 @@ def fingerprint(item: str | Path) -> str:
     """What identifies a structure in a cache key: a zoo name, or a file's name and content."""
     if isinstance(item, str):
         return f"zoo:{item}"
-    return f"{_name(item)}:{hashlib.sha256(item.read_bytes()).hexdigest()[:16]}"
+    try:
+        return f"{_name(item)}:{hashlib.sha256(item.read_bytes()).hexdigest()[:16]}"
+    except OSError as error:
+        raise DataError(f"{item}: cannot be read ({error})") from None
 
 
 def load(items: Sequence[str | Path], voxel_size: float) -> list[Structure]:
@@ -110,7 +113,13 @@ def _locate(item: str, cache: Path, allow_download: bool) -> str | Path:
 
 
 def _name(item: str | Path) -> str:
-    return item if isinstance(item, str) else item.name.split(".")[0].lower()
+    """Class name of a structure: the file name without its ending, in letters that a STAR column can hold."""
+    if isinstance(item, str):
+        return item
+    stem = item.name.lower()
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        stem = stem.removesuffix(suffix)
+    return re.sub(r"[^a-z0-9_-]+", "_", stem)
 
 
 def _load(item: str | Path, step: float, blur: float) -> Structure:
@@ -137,7 +146,7 @@ def _from_atoms(path: Path, step: float, blur: float) -> Structure:
     potential = atoms.potential(model, 4 * half + 1, fine, b_factor=8 * math.pi**2 * fine**2)
     smooth = ndimage.gaussian_filter(potential, math.sqrt(blur**2 - fine**2) / fine)[::2, ::2, ::2]
     note = f"{path.name}, assembly {model.assembly}" if model.assembly else path.name
-    return Structure(model.name, model.mass, model.radius, _to_daltons(smooth, model.mass, step), step, blur, note)
+    return Structure(_name(path), model.mass, model.radius, _to_daltons(smooth, model.mass, step), step, blur, note)
 
 
 def _from_map(path: Path, step: float, blur: float) -> Structure:
@@ -156,9 +165,8 @@ def _from_map(path: Path, step: float, blur: float) -> Structure:
     axis = np.arange(-half, half + 1) * step / volume.voxel_size
     where = np.meshgrid(*(axis + c for c in centre), indexing="ij")
     density = ndimage.map_coordinates(smooth, where, order=3, mode="constant")
-    name = path.name.split(".")[0].lower()
     return Structure(
-        name,
+        _name(path),
         float(mass),
         radius,
         _to_daltons(density, mass, step),

@@ -1,5 +1,6 @@
 """Subtomograms at level L0 ("direct"): a crowded box, seen through one filter, with its whole truth."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ from cryoexp.simulate.crowding import place_contact, place_spheres
 from cryoexp.simulate.structures import BLUR
 from cryoexp.simulate.templates import Template, render
 
-PAD = 4  # voxels simulated around the box, for the tails of the CTF
+PAD = 4  # least number of voxels simulated around the box, for the tails of the CTF
 TRIES = 200  # draws of an offset that leaves the target nearest to the centre
 
 
@@ -75,7 +76,8 @@ class SubtomogramSimulator:
         self.templates, self.box, self.neighbours = templates, box, neighbours
         self.crowding, self.jitter, self.nearest_target = crowding, jitter, nearest_target
         self.radii = torch.tensor([t.radius for t in templates])
-        size = box + 2 * PAD
+        self.pad = max(PAD, math.ceil(optics.displacement / voxel_size) + 2)
+        size = box + 2 * self.pad
         kz, ky, kx = frequencies(size, voxel_size)
         k2 = kz**2 + ky**2 + kx**2
         unblur = torch.exp(2 * torch.pi**2 * (BLUR * voxel_size) ** 2 * k2)
@@ -99,13 +101,14 @@ class SubtomogramSimulator:
         if self.crowding == "spheres":
             centres = place_spheres(self.radii[classes], generator)
         else:
-            centres = place_contact(self.templates, classes, rotations, generator)
+            sight = math.sqrt(3) * (self.box / 2 + self.pad + self.jitter)  # the corners of the padded box
+            centres = place_contact(self.templates, classes, rotations, sight, generator)
         return Scenes(classes, rotations, centres + self._offset(centres, generator))
 
     def density(self, scenes: Scenes) -> Tensor:
-        """Render all particles, `(b, d, d, d)` with d = box + 2 PAD, in Da/Å³ (blurred as the templates are)."""
+        """Render all particles, `(b, d, d, d)` with d = box + 2 pad, in Da/Å³ (blurred as the templates are)."""
         b, k = scenes.classes.shape
-        size = self.box + 2 * PAD
+        size = self.box + 2 * self.pad
         boxes = torch.zeros(b, size, size, size)
         owner = torch.arange(b)[:, None].expand(b, k)
         for label in scenes.classes.unique().tolist():
@@ -120,7 +123,7 @@ class SubtomogramSimulator:
         density = self.density(scenes)
         spectrum = torch.fft.rfftn(density, dim=(1, 2, 3)) * self.transfer
         signal = torch.fft.irfftn(spectrum, s=density.shape[1:], dim=(1, 2, 3))
-        inner = slice(PAD, PAD + self.box)
+        inner = slice(self.pad, self.pad + self.box)
         return signal[:, inner, inner, inner].contiguous()
 
     def support(self, scenes: Scenes) -> Tensor:

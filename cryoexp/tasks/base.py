@@ -35,6 +35,7 @@ class Task(pl.LightningModule):
         scheduler: called with the optimiser, or None. Given ``total_steps`` if it takes that.
         weight_decay: patterns of parameter names to decay; the last match counts, biases and norms never decay
             unless named exactly.
+        monitor: validation score that chooses the checkpoint; a loss is to be small, anything else large.
         learning_rate_scale: patterns of parameter names with a share of the learning rate; the last match counts.
         channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
     """
@@ -42,8 +43,6 @@ class Task(pl.LightningModule):
     needs_sample: ClassVar[str]
     needs_output: ClassVar[str]
     objective: ClassVar[str]  # the validation score that schedules follow and that sweepers get
-    # the checkpoint is chosen by the loss: on a small validation split it is much steadier than a share of right answers
-    monitor: ClassVar[tuple[str, str]] = ("val/loss", "min")
 
     def __init__(
         self,
@@ -55,12 +54,13 @@ class Task(pl.LightningModule):
         weight_decay: Mapping[str, float],
         learning_rate_scale: Mapping[str, float],
         channels_last: bool,
+        monitor: str,
     ) -> None:
         super().__init__()
         if channels_last:
             net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.net = net
-        self.info, self.channels_last = info, channels_last
+        self.info, self.channels_last, self.monitor = info, channels_last, monitor
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.weight_decay, self.learning_rate_scale = weight_decay, learning_rate_scale
         self.val_results, self.test_results = Gather(), Gather()
@@ -98,7 +98,7 @@ class Task(pl.LightningModule):
         Not for every epoch: Lightning leaves out that hook in the first epoch after a resume.
         """
         seed = self.trainer.datamodule.run_seed  # type: ignore[attr-defined]
-        torch.manual_seed(number(seed, "training", self.global_step, self.global_rank))
+        torch.manual_seed(number(seed, "training", self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log and return the loss."""

@@ -1,21 +1,8 @@
-import math
-
 import pytest
 from omegaconf import open_dict
 
-from cryoexp.config.check import check, parameters, snr_value
+from cryoexp.config.check import check, parameters
 from cryoexp.errors import ConfigError
-
-
-@pytest.mark.parametrize("snr", ["abc", -1, 0, float("nan"), None])
-def test_snr_must_be_positive(snr):
-    with pytest.raises(ConfigError, match="positive number or inf"):
-        snr_value(snr)
-
-
-def test_snr_values():
-    assert snr_value("0.03") == 0.03
-    assert math.isinf(snr_value(float("inf")))
 
 
 def test_default_passes(composed):

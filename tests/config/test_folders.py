@@ -1,6 +1,6 @@
 import pytest
 
-from cryoexp.config.folders import claim, discard, fresh_folder, is_used
+from cryoexp.config.folders import claim, clear, discard, fresh_folder, is_used
 from cryoexp.errors import ConfigError
 
 
@@ -21,7 +21,15 @@ def test_a_used_folder_is_refused(tmp_path):
     claim(folder, "last", overwrite=False)
     assert is_used(folder)
     claim(folder, None, overwrite=True)
-    assert not is_used(folder)
+    assert is_used(folder)  # nothing is removed until the new run can start
+
+
+def test_clearing_removes_what_a_run_wrote_and_nothing_else(tmp_path):
+    folder = used(tmp_path / "run")
+    (folder / "metrics.json").touch()
+    (folder / "notes.txt").touch()
+    clear(folder)
+    assert [f.name for f in folder.iterdir()] == ["notes.txt"]
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path):
@@ -37,3 +45,11 @@ def test_but_the_folder_of_another_run_stays(tmp_path):
     folder = used(tmp_path / "run")
     discard(folder)
     assert folder.exists()
+
+
+def test_and_so_does_what_the_user_keeps_there(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    discard(folder)
+    assert (folder / "notes.txt").exists()

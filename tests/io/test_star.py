@@ -6,7 +6,7 @@ from cryoexp.io.star import optics_block, read_star, write_star
 
 
 def test_round_trip(tmp_path):
-    particles = pd.DataFrame({"rlnImageName": ["000001@a.mrcs"], "rlnAngleRot": [12.5], "rlnClassNumber": [3]})
+    particles = pd.DataFrame({"rlnImageName": ["000001@a.mrcs"], "rlnAngleRot": [12.5], "v": [1.234567e-6]})
     write_star(tmp_path / "p.star", {"optics": optics_block(10.0, 32, 300.0, 2.7, 0.07), "particles": particles})
     back = read_star(tmp_path / "p.star")
     pd.testing.assert_frame_equal(back["particles"], particles, check_dtype=False)

@@ -1,7 +1,10 @@
+import math
+
 import pytest
 import torch
 
-from cryoexp.physics.noise import FilteredNoise, noise_sigma, variance
+from cryoexp.errors import ConfigError
+from cryoexp.physics.noise import FilteredNoise, noise_sigma, snr_value, variance
 from cryoexp.physics.optics import Optics
 
 OPTICS = {
@@ -68,3 +71,14 @@ def test_variance_over_a_mask():
     volume[0, 0, 0, :2] = torch.tensor([1.0, 3.0])
     mask = volume > 0
     assert float(variance(volume, mask)) == 1
+
+
+@pytest.mark.parametrize("snr", ["abc", -1, 0, float("nan"), None])
+def test_snr_must_be_positive(snr):
+    with pytest.raises(ConfigError, match="positive number or inf"):
+        snr_value(snr)
+
+
+def test_snr_values():
+    assert snr_value("0.03") == 0.03
+    assert math.isinf(snr_value(float("inf")))

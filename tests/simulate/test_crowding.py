@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from cryoexp.physics.rotations import quaternion_to_matrix, random_quaternions
@@ -25,21 +26,23 @@ def test_directions_are_uniform():
     assert centres.mean(0).abs().max() < 0.06
 
 
-def test_real_shapes_in_contact_never_overlap():
-    templates = make_templates(load(["dimer80", "barrel560", "cap1300"], 10.0), 10.0)
+@pytest.mark.parametrize(("names", "voxel_size"), [(["dimer80", "barrel560", "cap1300"], 10.0), (["cap1300"], 6.0)])
+def test_real_shapes_in_contact_never_overlap(names, voxel_size):
+    templates = make_templates(load(names, voxel_size), voxel_size)
     g = torch.Generator().manual_seed(2)
     b, k = 12, 5
-    classes = torch.randint(3, (b, k), generator=g)
+    classes = torch.randint(len(names), (b, k), generator=g)
     rotations = quaternion_to_matrix(random_quaternions(b * k, g)).float().view(b, k, 3, 3)
-    centres = place_contact(templates, classes, rotations, g)
+    centres = place_contact(templates, classes, rotations, 35.0, g)
     total = torch.zeros(b, 96, 96, 96)
     for j in range(k):
         body = torch.zeros_like(total)
-        for c in range(3):
+        for c in range(len(names)):
             mine = (classes[:, j] == c).nonzero()[:, 0]
             t = templates[c]
             render(t.mask, t.reach, centres[mine, j] + 48, rotations[mine, j], mine, body)
         total += body > 0.5
-    assert total.max() == 1  # no voxel belongs to two particles
+    seen = ((torch.stack(torch.meshgrid(*[torch.arange(96) - 48.0] * 3, indexing="ij"))) ** 2).sum(0) < 35**2
+    assert total[:, seen].max() == 1  # no voxel in sight belongs to two particles
     nearest = centres[:, 1:].norm(dim=2).amin(1)
-    assert nearest.max() < 25  # and they are packed, not scattered
+    assert nearest.max() < 2 * max(t.radius for t in templates) + 2  # and they are packed, not scattered

@@ -19,9 +19,10 @@ def classification_scores(probability: Tensor, label: Tensor, classes: Sequence[
         ``_macro`` and for every class.
     """
     n = len(classes)
+    recall = tm.multiclass_recall(probability, label, n, average="none")
     out = {
         "accuracy": tm.multiclass_accuracy(probability, label, n, average="micro"),
-        "balanced_accuracy": tm.multiclass_recall(probability, label, n, average="macro"),
+        "balanced_accuracy": recall[label.unique()].mean(),
         "f1_macro": tm.multiclass_f1_score(probability, label, n, average="macro"),
         "precision_macro": tm.multiclass_precision(probability, label, n, average="macro"),
         "recall_macro": tm.multiclass_recall(probability, label, n, average="macro"),
@@ -29,7 +30,7 @@ def classification_scores(probability: Tensor, label: Tensor, classes: Sequence[
     each = {
         "f1": tm.multiclass_f1_score(probability, label, n, average="none"),
         "precision": tm.multiclass_precision(probability, label, n, average="none"),
-        "recall": tm.multiclass_recall(probability, label, n, average="none"),
+        "recall": recall,
     }
     out |= {f"{kind}_{name}": values[i] for kind, values in each.items() for i, name in enumerate(classes)}
     return {name: float(value) for name, value in out.items()}

@@ -20,8 +20,10 @@ def test_by_hand():
 
 
 def test_a_class_without_support_does_not_enter_the_balanced_accuracy():
-    s = classification_scores(PROBABILITY[:6], LABEL[:6], ["a", "b", "c"])
-    assert s["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+    label = LABEL.clone()
+    label[6:] = 1  # two items of class b, taken for c: c has false positives and no support
+    s = classification_scores(PROBABILITY, label, ["a", "b", "c"])
+    assert s["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 4) / 2)
 
 
 def test_confusion_rows_are_the_truth():
