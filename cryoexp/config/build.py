@@ -23,6 +23,11 @@ def build(node: DictConfig, **given: Any) -> Any:
     except InstantiationException as error:  # of a nested node
         if isinstance(error.__cause__, CryoexpError):
             raise error.__cause__ from None
-        raise ConfigError(f"{node.get('_target_')}: {error}") from error
+        raise ConfigError(f"{_key(node)}: {error}") from error
     except (TypeError, ValueError, MisconfigurationException) as error:
-        raise ConfigError(f"{node.get('_target_')}: {error}") from error
+        raise ConfigError(f"{_key(node)}: {error}") from error
+
+
+def _key(node: DictConfig) -> str:
+    """Where in the config a node stands, or what it makes if it is a config of its own."""
+    return node._get_full_key(None) or str(node.get("_target_"))

@@ -9,17 +9,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.progress import Progress, TaskID
 
 from cryoexp.progress import console, make_bar
-from cryoexp.tasks.base import Task
 
 
-def callbacks(task: Task, folder: Path) -> list[pl.Callback]:
+def callbacks(objective: str, monitor: str, folder: Path) -> list[pl.Callback]:
     """Return the callbacks of every run: the best and the last checkpoint, and progress."""
     where: Any = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    mode = "min" if task.monitor.endswith("loss") else "max"
-    best = ModelCheckpoint(filename="best", monitor=task.monitor, mode=mode, **where)
+    mode = "min" if monitor.endswith("loss") else "max"
+    best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **where)
     # not save_last of the above: that is written only when the score rises
     last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
-    return [best, last, TrainingProgress(task.objective)]
+    return [best, last, TrainingProgress(objective)]
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:

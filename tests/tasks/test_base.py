@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cryoexp.run import make_data, make_task
+from cryoexp.assemble import make_data, make_task
 
 
 @pytest.fixture

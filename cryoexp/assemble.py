@@ -1,0 +1,59 @@
+"""The parts of a run, made from its config."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from cryoexp.config.build import build
+from cryoexp.data import DataModule
+from cryoexp.report.history import History, callbacks
+from cryoexp.tasks.base import Task
+
+
+def make_data(cfg: DictConfig) -> DataModule:
+    """Make the datamodule and open its data, simulating them first if need be."""
+    data: DataModule = build(cfg.dataset)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def make_task(cfg: DictConfig, data: DataModule) -> Task:
+    """Make the network for the task on these data, and the task around it."""
+    task_class: Any = get_class(cfg.task._target_)
+    channels = task_class.channels(data.info)
+    task: Task = build(cfg.task, net=build(cfg.model, **channels), info=data.info)
+    # plain values only: a checkpoint loads under weights_only=True and says what it was
+    task.save_hyperparameters({"config": OmegaConf.to_container(cfg, resolve=True), "data": data.passport()})
+    return task
+
+
+def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:
+    """Make Lightning's trainer with its logger and callbacks."""
+    task_class: Any = get_class(cfg.task._target_)
+    extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder)]
+    logger = build(cfg.logger) if cfg.logger else False
+    return build(cfg.trainer, logger=logger, callbacks=extra)
+
+
+def rehearse(cfg: DictConfig) -> None:
+    """Make the network without memory, to see whether it takes its arguments."""
+    with torch.device("meta"):
+        build(cfg.model, in_channels=1, out_channels=2)
+
+
+def score(loop: Any, task: Task, data: DataModule, checkpoint: str | None) -> dict[str, float]:
+    """Run Lightning's validate or test on a checkpoint."""
+    return dict(loop(task, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=True)[0])
+
+
+def resume_from(ckpt_path: str | None, folder: Path) -> str | None:
+    """Turn ``last`` into the run's last checkpoint, or a fresh start where there is none yet."""
+    if ckpt_path != "last":
+        return ckpt_path
+    last = folder / "checkpoints" / "last.ckpt"
+    return str(last) if last.is_file() else None
