@@ -53,8 +53,8 @@ class SubtomogramSamples(Samples):
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """Read the drawn subtomograms and draw their noise, each from a seed of its own."""
-        index = torch.tensor([d.row for d in draws])
-        items = self.item[index]
+        rows = np.array([d.row for d in draws])  # NumPy's: one torch index of one element would give a scalar
+        items, index = self.item[rows], torch.from_numpy(rows)
         signal = torch.from_numpy(np.stack([self.volumes[i] for i in items]))
         batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
         sigma = self.sigma[index]

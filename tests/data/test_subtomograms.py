@@ -63,6 +63,15 @@ def test_loaded_noise_has_the_requested_snr(make, support):
     assert data.snr_measured[support] == pytest.approx(0.05, rel=0.15)  # measured on six test items
 
 
+@pytest.mark.parametrize("snr", ["inf", "0.1"])
+def test_a_batch_of_one(make, snr):
+    """The last batch of a split may hold a single item."""
+    data = make(f"snr={snr}")
+    whole, one = rows(data, "test", count=2), rows(data, "test", count=1)
+    torch.testing.assert_close(data.finish(one)["volume"], data.finish(whole)["volume"][:1])
+    assert one["label"].shape == one["index"].shape == (1,)
+
+
 def test_one_cache_for_all_snrs(make):
     assert make("snr=0.03").folder == make("snr=inf").folder
     assert make("dataset.seed=1").folder != make().folder
