@@ -19,9 +19,9 @@ SPLITS = ("train", "val", "test")
 class Samples(Dataset[Any]):
     """One split. A whole batch is read at once, from memory-mapped files."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of items."""
-        raise NotImplementedError
 
     @abstractmethod
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
