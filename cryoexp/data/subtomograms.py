@@ -111,7 +111,9 @@ class SubtomogramData(ParticleData):
         self.folder: Path | None = None
 
     def prepare_data(self) -> None:
-        """Simulate the dataset, unless it is in the cache."""
+        """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
+        if self.folder is not None:
+            return
         content = {**self.recipe.as_dict(), "structures": [fingerprint(s) for s in self.recipe.structures]}
         key = cache_key(f"{self.sample}s", {**content, "version": VERSION})
         self.folder = cached(self.data_dir, key, lambda folder: simulate(self.recipe, folder))
@@ -122,8 +124,7 @@ class SubtomogramData(ParticleData):
         Raises:
             DataError: the folder is damaged.
         """
-        if self.folder is None:
-            self.prepare_data()
+        self.prepare_data()
         assert self.folder is not None
         info = read_description(self.folder)
         blocks = read_star(self.folder / TABLE)

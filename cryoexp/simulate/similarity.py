@@ -12,10 +12,13 @@ from functools import cache
 from itertools import product
 
 import numpy as np
+import torch
 from scipy.fft import fft2, hfft
 from scipy.optimize import minimize
 from scipy.special import sph_harm_y_all, spherical_jn
 
+from cryoexp.physics.ctf import ctf
+from cryoexp.physics.fourier import low_pass
 from cryoexp.simulate.zoo import PseudoAtoms
 
 DEGREES = 28  # harmonics l < DEGREES: 2 pi k r at the band's end and 140 Å
@@ -33,7 +36,7 @@ class Imaging:
 
     resolution: float = 40.0
     edge: float = 2 / 320  # 1/Å, width of the raised cosine after 1 / resolution
-    wavelength: float = 0.019687  # 300 kV
+    voltage: float = 3e5  # V
     defocus: float = 30000.0
     spherical_aberration: float = 2.7e7
     amplitude_contrast: float = 0.07
@@ -44,15 +47,10 @@ class Imaging:
         return 1 / self.resolution + self.edge
 
     def transfer(self, frequency: np.ndarray) -> np.ndarray:
-        """Low-pass times CTF at `frequency` in 1/Å.
-
-        `sin(pi L D k^2 - pi/2 Cs L^3 k^4 + asin(A))`, 1 to `1 / resolution` and a half cosine to 0.
-        """
-        k2, wavelength = frequency**2, self.wavelength
-        phase = np.pi * wavelength * self.defocus * k2
-        phase -= np.pi / 2 * self.spherical_aberration * wavelength**3 * k2**2
-        along = np.clip((frequency - 1 / self.resolution) / self.edge, 0, 1)
-        return 0.5 * (1 + np.cos(np.pi * along)) * np.sin(phase + np.arcsin(self.amplitude_contrast))
+        """Low-pass times CTF at `frequency` in 1/Å, as the simulator applies them."""
+        k = torch.from_numpy(np.asarray(frequency, dtype=float))
+        lens = ctf(k, self.defocus, self.voltage, self.spherical_aberration, self.amplitude_contrast)
+        return (low_pass(k, self.resolution, self.edge) * lens).numpy()
 
 
 def imaged_correlation(a: PseudoAtoms, b: PseudoAtoms, imaging: Imaging | None = None) -> float:
