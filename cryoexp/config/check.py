@@ -34,6 +34,18 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def check_node(group: str, node: DictConfig) -> None:
+    """Check one node by itself, for scripts that need no whole run.
+
+    Raises:
+        ConfigError: with one line a problem.
+    """
+    problems = [*_unknown_keys(group, node, get_class(node._target_))]
+    problems += [f"{group}.{k} has no value" for k in _missing(OmegaConf.to_container(node, resolve=True))]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def parameters(cls: type) -> dict[str, inspect.Parameter]:
     """Return the constructor's parameters by name; ``**shared`` stands for those of the parent's constructor."""
     found: dict[str, inspect.Parameter] = {}

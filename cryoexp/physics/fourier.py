@@ -14,6 +14,14 @@ def frequencies(size: int, voxel_size: float) -> tuple[Tensor, Tensor, Tensor]:
     return kz, ky, kx
 
 
+def image_frequencies(height: int, width: int, pixel_size: float) -> tuple[Tensor, Tensor]:
+    """Return (ky, kx) in 1/Å, each ``(height, width // 2 + 1)``, in the layout of ``torch.fft.rfft2``."""
+    ky, kx = torch.meshgrid(
+        torch.fft.fftfreq(height, pixel_size), torch.fft.rfftfreq(width, pixel_size), indexing="ij"
+    )
+    return ky, kx
+
+
 def multiplicity(size: int) -> Tensor:
     """How often each coefficient of the half spectrum stands in the full one: ``(size // 2 + 1,)`` along kx."""
     count = torch.full((size // 2 + 1,), 2.0)

@@ -13,6 +13,7 @@ from cryoexp.physics.noise import variance
 from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import quaternion_to_matrix, random_quaternions
 from cryoexp.simulate.crowding import place_contact, place_spheres
+from cryoexp.simulate.cut import cut_from_scene
 from cryoexp.simulate.structures import BLUR
 from cryoexp.simulate.templates import Template, render
 
@@ -48,7 +49,9 @@ class SubtomogramSimulator:
         voxel_size: Å.
         box: edge in voxels.
         neighbours: particles of random classes packed around the target.
-        crowding: spheres (bounding spheres in contact) or contact (real shapes in contact).
+        crowding: spheres (bounding spheres in contact), contact (real shapes in contact) or scene (boxes cut from a
+            packed scene; ``neighbours`` does not count).
+        mass_fraction: of the scene that boxes are cut from.
         jitter: the target lies uniformly within ± this many voxels of the centre along each axis.
         nearest_target: whether the target must be the particle nearest to the centre; without it the label of a
             box is ambiguous.
@@ -66,7 +69,8 @@ class SubtomogramSimulator:
         voxel_size: float,
         box: int,
         neighbours: int,
-        crowding: Literal["spheres", "contact"],
+        crowding: Literal["spheres", "contact", "scene"],
+        mass_fraction: float,
         jitter: float,
         nearest_target: bool,
         contrast: Literal["dark", "bright"],
@@ -74,7 +78,8 @@ class SubtomogramSimulator:
     ) -> None:
         _check(templates, voxel_size, box, optics)
         self.templates, self.box, self.neighbours = templates, box, neighbours
-        self.crowding, self.jitter, self.nearest_target = crowding, jitter, nearest_target
+        self.crowding, self.mass_fraction = crowding, mass_fraction
+        self.jitter, self.nearest_target, self.voxel_size = jitter, nearest_target, voxel_size
         self.radii = torch.tensor([t.radius for t in templates])
         self.pad = max(PAD, math.ceil(optics.displacement / voxel_size) + 2)
         size = box + 2 * self.pad
@@ -94,6 +99,10 @@ class SubtomogramSimulator:
 
     def scenes(self, labels: Tensor, generator: torch.Generator) -> Scenes:
         """Draw classes, orientations (Haar) and places of all particles."""
+        sight = math.sqrt(3) * (self.box / 2 + self.pad + self.jitter)  # the corners of the padded box
+        if self.crowding == "scene":
+            cut = cut_from_scene(self.templates, labels, self.mass_fraction, sight, self.voxel_size, generator)
+            return Scenes(*cut[:2], cut[2] + self._offset(cut[2], generator))
         b, k = len(labels), 1 + self.neighbours
         classes = torch.randint(len(self.templates), (b, k), generator=generator)
         classes[:, 0] = labels
@@ -101,7 +110,6 @@ class SubtomogramSimulator:
         if self.crowding == "spheres":
             centres = place_spheres(self.radii[classes], generator)
         else:
-            sight = math.sqrt(3) * (self.box / 2 + self.pad + self.jitter)  # the corners of the padded box
             centres = place_contact(self.templates, classes, rotations, sight, generator)
         return Scenes(classes, rotations, centres + self._offset(centres, generator))
 

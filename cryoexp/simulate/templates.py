@@ -51,13 +51,13 @@ def render(volume: Tensor, reach: float, centres: Tensor, rotations: Tensor, own
     Args:
         volume: `(1, 1, s, s, s)` template, see `Template`.
         reach: its half edge in voxels.
-        centres: `(n, 3)` x, y, z in voxels from the corner of the box.
+        centres: `(n, 3)` x, y, z in voxels from voxel (0, 0, 0) of the box.
         rotations: `(n, 3, 3)`, reference to image.
         owner: `(n,)` which box each copy belongs to.
-        boxes: `(b, d, d, d)` z, y, x; changed in place.
+        boxes: `(b, z, y, x)`; changed in place.
     """
-    size = boxes.shape[-1]
     h = math.ceil(reach)
+    size = torch.tensor(boxes.shape[:0:-1])  # x, y, z
     near = ((centres > -h) & (centres < size - 1 + h)).all(1)
     centres, rotations, owner = centres[near], rotations[near], owner[near]
     if len(centres) == 0:
@@ -74,13 +74,13 @@ def render(volume: Tensor, reach: float, centres: Tensor, rotations: Tensor, own
 
 def _add(boxes: Tensor, copies: Tensor, corner: Tensor, owner: Tensor) -> None:
     """Add `(n, e, e, e)` copies whose first voxel lies at ``corner`` (x, y, z); what is outside is lost."""
-    size, edge = boxes.shape[-1], copies.shape[-1]
-    at = corner[:, None, :] + torch.arange(edge)[None, :, None]  # (n, e, 3)
-    inside = (at >= 0) & (at < size)
+    depth, height, width = boxes.shape[1:]
+    at = corner[:, None, :] + torch.arange(copies.shape[-1])[None, :, None]  # (n, e, 3)
+    inside = (at >= 0) & (at < torch.tensor([width, height, depth]))
     x, y, z = (at[..., i] for i in range(3))
-    index = (z * size * size)[:, :, None, None] + (y * size)[:, None, :, None] + x[:, None, None, :]
+    index = (z * height * width)[:, :, None, None] + (y * width)[:, None, :, None] + x[:, None, None, :]
     good = inside[..., 2][:, :, None, None] & inside[..., 1][:, None, :, None] & inside[..., 0][:, None, None, :]
-    index = index + (owner * size**3).view(-1, 1, 1, 1)
+    index = index + (owner * depth * height * width).view(-1, 1, 1, 1)
     boxes.view(-1).index_add_(0, index[good], copies[good])
 
 

@@ -1,0 +1,179 @@
+"""What datamodules of tomograms share: patches of volumes with their labels, and noise of a known strength."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cryoexp.data.augment import Augmentation, apply, operations
+from cryoexp.data.datamodule import SPLITS, Batch
+from cryoexp.data.description import DataInfo, read_description
+from cryoexp.data.normalise import Normalisation, Normalise
+from cryoexp.data.simulated import Simulated
+from cryoexp.data.volume_samples import Tomogram, VolumeSamples
+from cryoexp.errors import ConfigError, DataError
+from cryoexp.io.mrc import Volume, open_stack, write_volume
+from cryoexp.io.star import read_star, write_star
+from cryoexp.physics.noise import snr_value
+
+TABLE = "tomograms.star"
+
+
+class VolumeData(Simulated):
+    """Simulated tomograms with labels, read patch by patch.
+
+    Args:
+        snr: signal-to-noise ratio, inf, or dose: as the dose gives it.
+        snr_support: box or mask (what is labelled): where the variance of the signal is taken.
+        patch: (z, y, x) voxels; smaller where the tomograms are.
+        patches: of each tomogram in an epoch of training.
+        labelled: share of the training patches around a labelled voxel.
+        augment: see `cryoexp.data.augment`.
+        normalise: volume (each tomogram), dataset (the training tomograms together) or none.
+        shared: see `Simulated`.
+    """
+
+    def __init__(
+        self,
+        *,
+        snr: float | str,
+        snr_support: Literal["box", "mask"],
+        patch: Sequence[int],
+        patches: int,
+        labelled: float,
+        augment: Augmentation,
+        normalise: Normalisation,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        if snr_support not in ("box", "mask"):
+            raise ConfigError(f"dataset.snr_support={snr_support}: choose box or mask")
+        if len(patch) != 3 or min(patch) < 1 or patches < 1 or not 0 <= labelled <= 1:
+            raise ConfigError(
+                f"dataset.patch={list(patch)}, patches={patches}, labelled={labelled}: give three sizes (z, y, x), "
+                "a number from 1 on, and a share from 0 to 1"
+            )
+        self.snr = "dose" if snr == "dose" else snr_value(snr)
+        self.snr_support, self.patch, self.patches, self.labelled = snr_support, patch, patches, labelled
+        self.operations, self.normalise = operations(augment), Normalise(normalise)
+        if augment == "cube" and len({*patch}) > 1:
+            raise ConfigError(f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube")
+
+    def open(self) -> tuple[DataInfo, dict[str, VolumeSamples]]:
+        """Open the dataset folder.
+
+        Raises:
+            DataError: the folder is damaged.
+        """
+        self.prepare_data()
+        assert self.folder is not None
+        info = read_description(self.folder)
+        self.table = next(iter(read_star(self.folder / TABLE).values()))
+        self.table["noise"] = [self._factor(row) for _, row in self.table.iterrows()]
+        variance = self.table["cryoexpVarianceBox"] + self.table["noise"] ** 2 * self.table["cryoexpVarianceNoise"]
+        self.moments = torch.tensor(np.stack([self.table["cryoexpMean"], np.sqrt(variance)], 1), dtype=torch.float32)
+        if self.normalise.kind == "dataset":
+            mine = self.moments[torch.from_numpy((self.table["cryoexpSplit"] == "train").to_numpy())]
+            self.normalise = Normalise("dataset", float(mine[:, 0].mean()), float(mine[:, 1].pow(2).mean().sqrt()))
+        shape = (info.shape[0], info.shape[1], info.shape[2])
+        splits = {name: self._samples(name, shape) for name in SPLITS}
+        self.snr_measured = self._measure_snr()
+        return info, splits
+
+    def finish(self, batch: Batch) -> Batch:
+        """Add noise, normalise, augment."""
+        volumes = self._normalised(batch["signal"] + batch["noise"], batch["index"])
+        out = {"volume": volumes, **{k: batch[k] for k in ("label", "instance", "index", "corner")}}
+        if "operation" in batch:
+            for key in ("volume", "label", "instance"):
+                out[key] = apply(out[key], batch["operation"], self.operations)
+        return out
+
+    def passport(self) -> dict[str, Any]:
+        """Classes, voxel size, contrast and normalisation."""
+        info = self.info
+        return {
+            "sample": self.sample,
+            "classes": info.classes,
+            "masses": info.masses,
+            "voxel_size": info.voxel_size,
+            "contrast": info.contrast,
+            "normalise": asdict(self.normalise),
+        }
+
+    def describe(self) -> str:
+        """Numbers, sizes, and the SNR under both conventions."""
+        info, snr = self.info, self.snr_measured
+        counts = ", ".join(f"{n} {name}" for name, n in info.counts.items())
+        size = "×".join(str(n) for n in info.shape)
+        return (
+            f"{sum(info.counts.values())} {self.sample}s of {size} voxels of {info.voxel_size:g} Å ({counts}), "
+            f"{len(info.classes)} classes, SNR {self.snr} asked for: {snr['box']:.4g} over the box, "
+            f"{snr['mask']:.4g} over what is labelled"
+        )
+
+    def write_observed(self, folder: Path) -> None:
+        """Add the noisy tomogram and its two half sets to every tomogram, and name them in the table."""
+        assert self.folder is not None
+        info = read_description(folder)
+        shape = tuple(info.shape)
+        for _, row in self.table.iterrows():
+            mine = folder / row["rlnTomoName"]
+            clean, odd, even = (open_stack(mine / f"{n}.mrc", shape) for n in ("clean", "noise_odd", "noise_even"))
+            halves = [clean + row["noise"] * noise.astype(np.float32) for noise in (odd, even)]
+            write_volume(mine / "observed.mrc", Volume((halves[0] + halves[1]) / 2, info.voxel_size))
+            for name, half in zip(("odd", "even"), halves, strict=True):
+                write_volume(mine / f"{name}.mrc", Volume(half.astype(np.float32), info.voxel_size))
+        table = self.table.drop(columns="noise")
+        names = table["rlnTomoName"]
+        table["rlnTomoReconstructedTomogram"] = names + "/observed.mrc"
+        table["rlnTomoReconstructedTomogramHalf1"] = names + "/odd.mrc"
+        table["rlnTomoReconstructedTomogramHalf2"] = names + "/even.mrc"
+        write_star(folder / TABLE, {"global": table})
+
+    def _factor(self, row: pd.Series) -> float:
+        """Factor of the stored noise, which is that of the dose."""
+        if self.snr == "dose":
+            return 1.0
+        power = row["cryoexpVarianceMask" if self.snr_support == "mask" else "cryoexpVarianceBox"]
+        return 0.0 if math.isinf(self.snr) else math.sqrt(power / (self.snr * row["cryoexpVarianceNoise"]))
+
+    def _samples(self, split: str, shape: tuple[int, int, int]) -> VolumeSamples:
+        assert self.folder is not None
+        rows = self.table[self.table["cryoexpSplit"] == split]
+        if rows.empty:
+            raise DataError(f"{self.folder}: no tomogram in the {split} split")
+        tomograms = [
+            Tomogram(row["rlnTomoName"], self.folder / row["rlnTomoName"], int(item), float(row["noise"]))
+            for item, row in rows.iterrows()
+        ]
+        z, y, x = (min(p, n) for p, n in zip(self.patch, shape, strict=True))
+        return VolumeSamples(
+            tomograms,
+            shape,
+            (z, y, x),
+            training=split == "train",
+            per_tomogram=self.patches,
+            labelled=self.labelled,
+            operations=len(self.operations) if split == "train" else 1,
+            seed=self.run_seed,
+        )
+
+    def _normalised(self, volumes: Tensor, items: Tensor) -> Tensor:
+        if self.normalise.kind != "volume":
+            return self.normalise(volumes)
+        mean, std = (m.view(-1, 1, 1, 1, 1) for m in self.moments.to(volumes.device)[items].unbind(1))
+        return (volumes - mean) / std
+
+    def _measure_snr(self) -> dict[str, float]:
+        """SNR under both conventions, pooled over the test tomograms."""
+        rows = self.table[self.table["cryoexpSplit"] == "test"]
+        noise = float((rows["noise"] ** 2 * rows["cryoexpVarianceNoise"]).sum())
+        columns = {"box": "cryoexpVarianceBox", "mask": "cryoexpVarianceMask"}
+        return {s: float(rows[c].sum()) / noise if noise else math.inf for s, c in columns.items()}

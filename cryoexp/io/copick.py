@@ -1,0 +1,55 @@
+"""Picks in copick's JSON layout: one file for each object of one tomogram, places in Å."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+def write_picks(
+    path: str | Path,
+    *,
+    run: str,
+    name: str,
+    centres: np.ndarray,
+    matrices: np.ndarray,
+    instances: np.ndarray,
+    scores: np.ndarray,
+    voxel_size: float,
+) -> None:
+    """Write the picks of one object.
+
+    Args:
+        path: by copick's custom ``Picks/<user>_<session>_<object>.json`` in the folder of a run.
+        run: name of the tomogram.
+        name: of the object.
+        centres: `(n, 3)` x, y, z in Å: index · voxel size + origin.
+        matrices: `(n, 3, 3)` rotations from the reference to the tomogram.
+        instances: `(n,)` numbers of the particles.
+        scores: `(n,)`.
+        voxel_size: Å.
+    """
+    user, session, _ = Path(path).stem.split("_", 2)
+    record = {
+        "pickable_object_name": name,
+        "user_id": user,
+        "session_id": session,
+        "run_name": run,
+        "voxel_spacing": voxel_size,
+        "unit": "angstrom",
+        "points": [
+            _point(*row) for row in zip(centres, matrices, instances, scores, strict=True)
+        ],
+    }
+    Path(path).write_text(json.dumps(record, indent=1))
+
+
+def _point(centre: np.ndarray, matrix: np.ndarray, instance: int, score: float) -> dict[str, object]:
+    transformation = np.eye(4)
+    transformation[:3, :3] = matrix
+    return {
+        "location": {axis: round(float(value), 4) for axis, value in zip("xyz", centre, strict=True)},
+        "transformation_": transformation.round(8).tolist(),
+        "instance_id": int(instance),
+        "score": float(score),
+    }

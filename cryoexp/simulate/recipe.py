@@ -1,0 +1,61 @@
+"""What a specimen holds, as a config says it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryoexp.errors import ConfigError
+
+DENSEST = 0.45  # of the volume; no packing of this kind goes beyond
+MEMBRANE_KEYS = {"kind", "count", "double", "radius"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRecipe:
+    """What a specimen holds.
+
+    Args:
+        numbers: of particles by structure: relative ones with ``mass_fraction``, counts without; None: equal numbers
+            of all structures.
+        mass_fraction: of the volume, taken by particles of 1.21 Å³ a dalton: 0.01 dilute, 0.025 as in SHREC,
+            0.10 dense, 0.20 as in cytoplasm.
+        gap: voxels left free around each particle at least.
+        touching: share of the particles that are put right beside another.
+        membrane_bound: share of the particles that sit on a membrane, their z axis along its normal.
+        membranes: list of ``kind`` (vesicle, ellipsoid, tube or sheet), ``count``, ``double``, ``radius`` [low, high]
+            in Å.
+        filaments: numbers of ``microtubule``, ``actin`` and ``intermediate``.
+        beads: gold beads.
+        bead_radius: [low, high] in Å.
+        carbon: whether the edge of a carbon film crosses the field.
+    """
+
+    numbers: dict[str, float] | None
+    mass_fraction: float | None
+    gap: int
+    touching: float
+    membrane_bound: float
+    membranes: list[dict[str, Any]]
+    filaments: dict[str, int]
+    beads: int
+    bead_radius: tuple[float, float]
+    carbon: bool
+
+    def __post_init__(self) -> None:
+        if self.mass_fraction is not None and not 0 <= self.mass_fraction <= DENSEST:
+            raise ConfigError(
+                f"dataset.scene.mass_fraction={self.mass_fraction}: particles can take 0 to {DENSEST} of the volume "
+                "(0.01 dilute, 0.025 as in SHREC, 0.2 as in cytoplasm)"
+            )
+        if self.mass_fraction is None and self.numbers is None:
+            raise ConfigError("dataset.scene: give mass_fraction, or numbers of particles by structure")
+        for key in ("touching", "membrane_bound"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be a share from 0 to 1")
+        if self.membrane_bound and not any(m.get("count") for m in self.membranes):
+            raise ConfigError(f"dataset.scene.membrane_bound={self.membrane_bound}: there are no membranes to sit on")
+        for entry in self.membranes:
+            if set(entry) != MEMBRANE_KEYS:
+                raise ConfigError(f"dataset.scene.membranes: {entry} needs exactly {', '.join(sorted(MEMBRANE_KEYS))}")
+        for key in ("gap", "beads"):
+            if not isinstance(getattr(self, key), int) or getattr(self, key) < 0:
+                raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be a whole number from 0 on")
