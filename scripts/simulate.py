@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> None:
     """Simulate what the command line asks for."""
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     if "output" not in given or "dataset" not in given:
-        raise ConfigError("usage: python scripts/simulate.py dataset=<name> output=<folder> [dataset.<key>=<value> ...]")
+        raise ConfigError(
+            "usage: python scripts/simulate.py dataset=<name> output=<folder> [dataset.<key>=<value> ...]"
+        )
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=[a for a in arguments if not a.startswith("output=")])
         check_node("dataset", cfg.dataset)

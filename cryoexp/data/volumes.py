@@ -63,7 +63,9 @@ class VolumeData(Simulated):
         self.snr_support, self.patch, self.patches, self.labelled = snr_support, patch, patches, labelled
         self.operations, self.normalise = operations(augment), Normalise(normalise)
         if augment == "cube" and len({*patch}) > 1:
-            raise ConfigError(f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube")
+            raise ConfigError(
+                f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube"
+            )
 
     def open(self) -> tuple[DataInfo, dict[str, VolumeSamples]]:
         """Open the dataset folder.

@@ -37,9 +37,7 @@ def write_picks(
         "run_name": run,
         "voxel_spacing": voxel_size,
         "unit": "angstrom",
-        "points": [
-            _point(*row) for row in zip(centres, matrices, instances, scores, strict=True)
-        ],
+        "points": [_point(*row) for row in zip(centres, matrices, instances, scores, strict=True)],
     }
     Path(path).write_text(json.dumps(record, indent=1))
 

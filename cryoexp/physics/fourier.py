@@ -16,9 +16,7 @@ def frequencies(size: int, voxel_size: float) -> tuple[Tensor, Tensor, Tensor]:
 
 def image_frequencies(height: int, width: int, pixel_size: float) -> tuple[Tensor, Tensor]:
     """Return (ky, kx) in 1/Å, each ``(height, width // 2 + 1)``, in the layout of ``torch.fft.rfft2``."""
-    ky, kx = torch.meshgrid(
-        torch.fft.fftfreq(height, pixel_size), torch.fft.rfftfreq(width, pixel_size), indexing="ij"
-    )
+    ky, kx = torch.meshgrid(torch.fft.fftfreq(height, pixel_size), torch.fft.rfftfreq(width, pixel_size), indexing="ij")
     return ky, kx
 
 

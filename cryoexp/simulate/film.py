@@ -74,14 +74,14 @@ def random_edge(
         voxel_size: Å.
         radius: of the hole in Å.
         thickness: of the film in Å.
-        rng: draws the direction, and how much of the field is covered (a tenth to a quarter).
+        rng: draws the direction, and how much of the field is covered (about 5 to 20 %).
     """
     depth, height, width = (n * voxel_size for n in shape)
     angle = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
     # the edge lies this far from the middle of the field, along the direction in which the film begins
     reach = (abs(direction[0]) * width + abs(direction[1]) * height) / 2
-    distance = reach * rng.uniform(0.45, 0.65)
+    distance = reach * rng.uniform(0.4, 0.6)
     x, y = np.array([width, height]) / 2 - direction * (radius - distance)
     bottom = rng.uniform(0, max(0.0, depth / 4 - thickness / 2))
     return Carbon((float(x), float(y)), radius, bottom, min(bottom + thickness, depth), int(rng.integers(2**62)))

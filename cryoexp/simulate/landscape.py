@@ -13,14 +13,14 @@ from cryoexp.simulate.packing import Packing
 from cryoexp.simulate.random_membranes import random_membrane
 from cryoexp.simulate.recipe import SceneRecipe
 
-TRIES = 12  # of a place for one thing
-LAYOUTS = 40  # of everything, when one thing finds no place
+TRIES = 16  # of a place for one thing
+LAYOUTS = 60  # of everything, when one thing finds no place
 HOLE = 6000.0  # Å, radius of the hole in the carbon film
 FILM = 120.0  # Å, its thickness
 THICKNESS = (28.0, 38.0)  # Å, bilayers from head groups to head groups
-LEAFLET = (3.0, 4.0)  # Å, standard deviation of a leaflet
-GAP = (120.0, 200.0)  # Å between the middles of the bilayers of a double membrane
-LEAN = 8.0  # degrees, the most that filaments lean out of the plane of the specimen
+LEAFLET = (2.0, 3.0)  # Å, standard deviation of a leaflet
+GAP = (100.0, 160.0)  # Å between the middles of the bilayers of a double membrane
+LEAN = 5.0  # degrees, the most that filaments lean out of the plane of the specimen
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,21 @@ def build_landscape(packing: Packing, recipe: SceneRecipe, voxel_size: float) ->
 
 
 def _layout(packing: Packing, recipe: SceneRecipe, voxel_size: float) -> Landscape:
-    carbon = random_edge(packing.shape, voxel_size, HOLE, FILM, packing.rng) if recipe.carbon else None
-    if carbon:
-        packing.blocked |= carbon.inside(packing.shape, voxel_size)
+    # what is large and has the fewest places comes first
     filaments = [_filament(packing, kind, voxel_size) for kind, n in recipe.filaments.items() for _ in range(n)]
-    # large ones first: they have the fewest places
+    carbon = _carbon(packing, voxel_size) if recipe.carbon else None
     entries = sorted(recipe.membranes, key=lambda entry: -max(entry["radius"]))
     membranes = [_membrane(packing, entry, voxel_size) for entry in entries for _ in range(entry["count"])]
     beads = [_bead(packing, recipe.bead_radius, voxel_size) for _ in range(recipe.beads)]
     return Landscape(carbon, filaments, membranes, beads)
+
+
+def _carbon(packing: Packing, voxel_size: float) -> Carbon:
+    for _ in range(TRIES):
+        carbon = random_edge(packing.shape, voxel_size, HOLE, FILM, packing.rng)
+        if _take(packing, carbon.inside(packing.shape, voxel_size)):
+            return carbon
+    raise _NoRoom("a carbon film")
 
 
 def _filament(packing: Packing, kind: str, voxel_size: float) -> Filament:

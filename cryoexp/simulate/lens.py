@@ -50,7 +50,9 @@ class Lens:
             shift: x, y in Å by which the image is displaced.
         """
         phase = interaction_constant(self.optics.voltage * 1e3) * projection
-        spectrum = torch.fft.rfft2(F.pad(2 * phase, (self.pad,) * 4)) * self.window
+        # what is cut by the border of the field goes on beyond it: zeros would draw a fringe along it
+        wide = F.pad(2 * phase[None], (self.pad,) * 4, mode="replicate")[0]
+        spectrum = torch.fft.rfft2(wide) * self.window
         if self.optics.exposure_filter:
             spectrum = spectrum * exposure_filter(self.k, exposure, self.optics.voltage * 1e3)
         images = self._focused(spectrum, tilt)
@@ -60,14 +62,15 @@ class Lens:
         return images[self.pad : -self.pad, self.pad : -self.pad]
 
     def finished(self, images: Tensor) -> Tensor:
-        """Prepare `(t, y, x)` images for the reconstruction: low-pass, and on request the CTF's signs put right.
-
-        The low-pass is the radial filter of every tomography program: without it the noise of frequencies that hold
-        no signal would be reconstructed too.
-        """
-        response = low_pass(self.k, self.optics.resolution, EDGE / self.optics.resolution)
-        if self.optics.phase_flip and self.optics.ctf:
+        """Prepare `(t, y, x)` images for the reconstruction: on request a low-pass, and the CTF's signs put right."""
+        o = self.optics
+        response = torch.ones_like(self.k)
+        if o.low_pass is not None:
+            response = low_pass(self.k, o.low_pass, EDGE / o.low_pass)
+        if o.phase_flip and o.ctf:
             response = response * torch.where(self._ctf(0.0) < 0, -1.0, 1.0)
+        if bool((response == 1).all()):
+            return images
         padded = F.pad(images, (self.pad,) * 4, mode="reflect")
         filtered = torch.fft.irfft2(torch.fft.rfft2(padded) * response, s=padded.shape[-2:])
         return filtered[..., self.pad : -self.pad, self.pad : -self.pad].contiguous()

@@ -46,40 +46,48 @@ class Packing:
         self.shape, self.rng, self.periodic = shape, rng, periodic
         self.instances = np.zeros(shape, np.uint16)
         self.blocked = np.zeros(shape, bool)
+        self._boxes: dict[int, tuple[Corner, tuple[int, ...]]] = {}
 
     @property
     def occupied(self) -> np.ndarray:
         """`(z, y, x)` bool."""
         return self.blocked | (self.instances > 0)
 
-    def find(self, shape: np.ndarray, touch: np.ndarray | None = None) -> Corner | None:
-        """Draw one of the places where ``shape`` overlaps nothing, or None where it fits nowhere.
-
-        Args:
-            shape: `(z, y, x)` bool.
-            touch: `(z, y, x)` bool of the whole volume: only places beside these voxels are wanted.
-        """
+    def find(self, shape: np.ndarray) -> Corner | None:
+        """Draw one of the places where ``shape``, `(z, y, x)` bool, overlaps nothing, or None where it fits nowhere."""
         extent = self._extent(shape)
         if min(extent) < 1:
             return None
-        if touch is None:
-            for _ in range(BLIND):
-                corner = tuple(int(self.rng.integers(n)) for n in extent)
-                if self.fits(shape, corner):
-                    return corner
-        legal = self._overlap(shape, self.occupied)[tuple(map(slice, extent))] < 0.5
-        if touch is not None:
-            beside = ndimage.binary_dilation(touch, np.ones((3, 3, 3)))
-            legal &= self._overlap(shape, beside)[tuple(map(slice, extent))] > 0.5
-        places = np.flatnonzero(legal)
-        if len(places) == 0:
+        for _ in range(BLIND):
+            z, y, x = (int(self.rng.integers(n)) for n in extent)
+            if self.fits(shape, (z, y, x)):
+                return z, y, x
+        return self._draw(_overlap(shape, self.occupied)[tuple(map(slice, extent))] < 0.5)
+
+    def find_beside(self, shape: np.ndarray, number: int) -> Corner | None:
+        """Draw one of the free places where ``shape`` and particle ``number`` have neighbouring voxels, or None.
+
+        Only places around that particle are looked at; not across the border of a periodic volume.
+        """
+        corner, size = self._boxes[number]
+        low = [max(0, c - s - 1) for c, s in zip(corner, shape.shape, strict=True)]
+        high = [min(n, c + o + s + 1) for n, c, o, s in zip(self.shape, corner, size, shape.shape, strict=True)]
+        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        block = self.instances[window]
+        extent = tuple(b - s + 1 for b, s in zip(block.shape, shape.shape, strict=True))
+        if min(extent) < 1:
             return None
-        z, y, x = np.unravel_index(places[self.rng.integers(len(places))], extent)
-        return int(z), int(y), int(x)
+        beside = ndimage.binary_dilation(block == number, np.ones((3, 3, 3)))
+        inner = tuple(map(slice, extent))
+        legal = _overlap(shape, (block > 0) | self.blocked[window])[inner] < 0.5
+        found = self._draw(legal & (_overlap(shape, beside)[inner] > 0.5))
+        return found and (found[0] + low[0], found[1] + low[1], found[2] + low[2])
 
     def fits(self, shape: np.ndarray, corner: Corner) -> bool:
         """Whether ``shape`` with its first voxel at ``corner`` overlaps nothing and does not stick out."""
-        if not self.periodic and any(c < 0 or c + s > n for c, s, n in zip(corner, shape.shape, self.shape, strict=True)):
+        if not self.periodic and any(
+            c < 0 or c + s > n for c, s, n in zip(corner, shape.shape, self.shape, strict=True)
+        ):
             return False
         at = self._at(shape, corner)
         return not (shape & ((self.instances[at] > 0) | self.blocked[at])).any()
@@ -90,6 +98,7 @@ class Packing:
         block = self.instances[at]
         assert not (shape & ((block > 0) | self.blocked[at])).any()
         block[shape] = number
+        self._boxes[number] = (corner, shape.shape)
         self.instances[at] = block
 
     def _extent(self, shape: np.ndarray) -> tuple[int, ...]:
@@ -104,11 +113,12 @@ class Packing:
         axes = [(c + np.arange(s)) % n for c, s, n in zip(corner, shape.shape, self.shape, strict=True)]
         return np.ix_(*axes)
 
-    def _overlap(self, shape: np.ndarray, taken: np.ndarray) -> np.ndarray:
-        """Voxels shared at every (circular) translation, to rounding."""
-        spectrum = scipy.fft.rfftn(taken.astype(np.float32))
-        spectrum *= np.conj(scipy.fft.rfftn(shape.astype(np.float32), s=self.shape))
-        return scipy.fft.irfftn(spectrum, s=self.shape)
+    def _draw(self, legal: np.ndarray) -> Corner | None:
+        places = np.flatnonzero(legal)
+        if len(places) == 0:
+            return None
+        z, y, x = np.unravel_index(places[self.rng.integers(len(places))], legal.shape)
+        return int(z), int(y), int(x)
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,7 @@ class Placed:
     def of(cls, rows: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> "Placed":
         """Collect (class, centre, quaternion) of each particle."""
         classes, centres, quaternions = ([r[i] for r in rows] for i in range(3))
-        return cls(
-            np.array(classes, dtype=int), np.array(centres).reshape(-1, 3), np.array(quaternions).reshape(-1, 4)
-        )
+        return cls(np.array(classes, dtype=int), np.array(centres).reshape(-1, 3), np.array(quaternions).reshape(-1, 4))
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classes, centres and quaternions."""
@@ -189,6 +197,13 @@ def grown(mask: np.ndarray, voxels: int) -> np.ndarray:
     return ndimage.distance_transform_edt(~padded) <= voxels
 
 
+def _overlap(shape: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Voxels that a shape shares with what is taken at every circular translation, to rounding."""
+    spectrum = scipy.fft.rfftn(taken.astype(np.float32))
+    spectrum *= np.conj(scipy.fft.rfftn(shape.astype(np.float32), s=taken.shape))
+    return scipy.fft.irfftn(spectrum, s=taken.shape)
+
+
 def _place(
     packing: Packing, template: Template, gap: int, beside: bool, number: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -196,11 +211,11 @@ def _place(
     for _ in range(TURNS):
         quaternion = Rotation.random(rng=packing.rng).as_quat()
         shape = turned(template, quaternion, packing.rng.random(3, dtype=np.float32) - 0.5)
-        touch = packing.instances > 0 if beside else None
-        corner = packing.find(shape.mask if beside else grown(shape.mask, gap), touch)
+        corner = packing.find_beside(shape.mask, int(packing.rng.integers(1, number))) if beside else None
+        if corner is None:
+            wide = packing.find(grown(shape.mask, gap))
+            corner = wide and (wide[0] + gap, wide[1] + gap, wide[2] + gap)
         if corner is not None:
-            margin = 0 if beside else gap
-            first = tuple(c + margin for c in corner)
-            packing.put(shape.mask, first, number)  # type: ignore[arg-type]
-            return np.array(first[::-1]) + shape.centre, quaternion
+            packing.put(shape.mask, corner, number)
+            return np.array(corner[::-1]) + shape.centre, quaternion
     return None

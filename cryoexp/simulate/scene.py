@@ -150,4 +150,3 @@ class Scene:
 
 def _chunks(items: np.ndarray) -> list[np.ndarray]:
     return [items[i : i + COPIES] for i in range(0, len(items), COPIES)]
-

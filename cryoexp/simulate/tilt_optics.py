@@ -15,7 +15,8 @@ class TiltOptics:
     """How a tilt series is taken and reconstructed.
 
     Args:
-        resolution: Å, where the low-pass begins to fall; three voxels or more.
+        resolution: Å, of the specimen: finer detail does not reach the image; three voxels or more. Counting noise
+            knows no such limit.
         ctf: whether the CTF acts.
         defocus: µm, positive is underfocus, in the middle of the specimen.
         voltage: kV.
@@ -32,6 +33,7 @@ class TiltOptics:
         shift_error: standard deviation of the misalignment of each image, Å.
         angle_error: standard deviation of the error of each tilt angle, degrees.
         phase_flip: whether the sign of the CTF is corrected before the reconstruction.
+        low_pass: Å, of the images before the reconstruction, signal and noise; None for none.
         reconstruction: wbp or sirt.
         window: ramp or hamming, of the weighting of wbp.
         iterations: of sirt.
@@ -57,6 +59,7 @@ class TiltOptics:
     shift_error: float
     angle_error: float
     phase_flip: bool
+    low_pass: float | None
     reconstruction: Literal["wbp", "sirt"]
     window: Literal["ramp", "hamming"]
     iterations: int
@@ -88,8 +91,12 @@ class TiltOptics:
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise ConfigError(f"optics.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
+        if self.low_pass is not None and self.low_pass <= 0:
+            raise ConfigError(f"optics.low_pass={self.low_pass}: give Å above 0, or null for none")
         if self.thickness is not None and self.thickness <= 0:
-            raise ConfigError(f"optics.thickness={self.thickness}: give Å above 0, or null for the height of the volume")
+            raise ConfigError(
+                f"optics.thickness={self.thickness}: give Å above 0, or null for the height of the volume"
+            )
 
     @property
     def angles(self) -> np.ndarray:

@@ -30,9 +30,7 @@ def describe(scene: Scene) -> dict[str, Any]:
         "touching_share": touching_share(scene.instances),
         "nearest_neighbour_angstrom": _quantiles(centres),
         "membranes": [_membrane(m) for m in scene.membranes],
-        "filaments": [
-            {"kind": f.kind, "centreline_angstrom": f.centreline.round(2).tolist()} for f in scene.filaments
-        ],
+        "filaments": [{"kind": f.kind, "centreline_angstrom": f.centreline.round(2).tolist()} for f in scene.filaments],
         "fiducials": [{"centre_angstrom": list(b.centre), "radius_angstrom": b.radius} for b in scene.beads],
         "carbon": vars(scene.carbon) if scene.carbon else None,
     }
@@ -83,9 +81,7 @@ def checks(
     if optics.detector.ntf_nyquist == optics.detector.mtf_nyquist == 1:
         found["counting_variance"] = _counting(series, optics)
     halves = torch.stack([n.flatten() for n in series.noise]).double()
-    found["correlation_of_half_noise"] = _check(
-        float(torch.corrcoef(halves)[0, 1]), 0, 5 / math.sqrt(halves.shape[1])
-    )
+    found["correlation_of_half_noise"] = _check(float(torch.corrcoef(halves)[0, 1]), 0, 5 / math.sqrt(halves.shape[1]))
     return found
 
 

@@ -17,7 +17,7 @@ OPTICS = {
     "resolution": 30.0, "ctf": True, "defocus": 3.0, "voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.07,
     "tilt_max": 60.0, "tilt_step": 3.0, "scheme": "dose_symmetric", "dose": 120.0, "exposure_filter": False,
     "mean_free_path": 3500.0, "thickness": None, "detector": Detector(dqe=1.0, mtf_nyquist=1.0, ntf_nyquist=1.0),
-    "shift_error": 0.0, "angle_error": 0.0, "phase_flip": False, "reconstruction": "wbp", "window": "hamming",
+    "shift_error": 0.0, "angle_error": 0.0, "phase_flip": False, "low_pass": None, "reconstruction": "wbp", "window": "hamming",
     "iterations": 10,
 }  # fmt: skip
 
@@ -83,7 +83,8 @@ def test_nothing_finer_than_the_resolution_passes():
 def test_detail_fades_with_exposure():
     shape, period = (96, 160), 40.0
     fresh, old = (
-        lens(shape, exposure_filter=True).contrast(wave(shape, period, 0), 0.0, dose, (0.0, 0.0)) for dose in (0.0, 60.0)
+        lens(shape, exposure_filter=True).contrast(wave(shape, period, 0), 0.0, dose, (0.0, 0.0))
+        for dose in (0.0, 60.0)
     )
     ratio = float(amplitude(old, period)[80] / amplitude(fresh, period)[80])
     assert ratio == pytest.approx(float(exposure_filter(torch.tensor(1 / period), 60.0, 300e3)), rel=0.02)

@@ -48,7 +48,9 @@ def test_the_volume_of_a_rasterised_particle_is_its_mass(templates):
     for t in templates:
         quaternions = Rotation.random(20, rng=np.random.default_rng(1)).as_quat()
         voxels = [turned(t, q, np.zeros(3)).mask.sum() for q in quaternions]
-        assert np.mean(voxels) == pytest.approx(t.mass * VOLUME_PER_DALTON, rel=0.05)  # kDa · Å³/Da = nm³, voxels of 1 nm³
+        assert np.mean(voxels) == pytest.approx(
+            t.mass * VOLUME_PER_DALTON, rel=0.05
+        )  # kDa · Å³/Da = nm³, voxels of 1 nm³
 
 
 def test_a_blocked_region_stays_free(templates):
@@ -101,7 +103,9 @@ def test_a_periodic_volume_has_no_border(templates):
     border[[0, -1]] = True
     assert (packing.instances[border] > 0).mean() > 0.05
     volumes = np.bincount(packing.instances.ravel())[1:]
-    alone = [turned(templates[c], q, p - np.floor(p + 0.5)).mask.sum() for c, p, q in zip(*placed.columns(), strict=True)]
+    alone = [
+        turned(templates[c], q, p - np.floor(p + 0.5)).mask.sum() for c, p, q in zip(*placed.columns(), strict=True)
+    ]
     np.testing.assert_array_equal(volumes, alone)
 
 
@@ -113,7 +117,9 @@ def test_orientations_are_uniform():
 
 
 def test_the_same_seed_gives_the_same_places(templates):
-    for a, b in zip(fill(templates, [3, 3, 2, 1])[1].columns(), fill(templates, [3, 3, 2, 1])[1].columns(), strict=True):
+    for a, b in zip(
+        fill(templates, [3, 3, 2, 1])[1].columns(), fill(templates, [3, 3, 2, 1])[1].columns(), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
