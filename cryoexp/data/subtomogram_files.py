@@ -1,8 +1,5 @@
 """A folder of simulated subtomograms: dataset.yaml, particles.star, signal.mrcs, mask.mrcs."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,22 +9,23 @@ import pandas as pd
 import torch
 
 import cryoexp
-from cryoexp import cores
 from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DataInfo, checksums, write_description
+from cryoexp.data.particles import STACK, TABLE
+from cryoexp.data.simulated import check_split, single_threads, split
 from cryoexp.errors import ConfigError
 from cryoexp.io.mrc import create_stack
 from cryoexp.io.star import optics_block, write_star
 from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import matrix_to_euler
 from cryoexp.progress import progress
-from cryoexp.seeds import numpy_generator, torch_generator
+from cryoexp.seeds import torch_generator
 from cryoexp.simulate import VERSION
 from cryoexp.simulate.structures import Structure, load
 from cryoexp.simulate.subtomograms import Subtomograms, SubtomogramSimulator
 from cryoexp.simulate.templates import make_templates
 
-TABLE, STACK, MASK = "particles.star", "signal.mrcs", "mask.mrcs"
+MASK = "mask.mrcs"
 CHUNK = 32  # items simulated at once, from one seed: the content does not depend on the number of workers
 
 
@@ -51,8 +49,7 @@ class SubtomogramRecipe:
     def __post_init__(self) -> None:
         if len(self.structures) < 2:
             raise ConfigError(f"dataset.structures: {len(self.structures)} structure; telling apart needs two or more")
-        if len(self.split) != 3 or min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6:
-            raise ConfigError(f"dataset.split={list(self.split)}: give three shares that add up to 1")
+        check_split(self.split)
         for key in ("per_class", "box", "neighbours", "seed"):
             if not isinstance(getattr(self, key), int):
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must be a whole number")
@@ -100,7 +97,7 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
         advance(len(chunk))
         return _rows(made, structures, recipe, start)
 
-    with progress("simulating subtomograms", len(labels)) as advance, _single_threads() as workers:
+    with progress("simulating subtomograms", len(labels)) as advance, single_threads() as workers:
         tables = list(workers.map(work, starts))
     signal.update_header_stats()
     for stack in (signal, mask):
@@ -111,19 +108,6 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
     table = optics_block(recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast)
     write_star(folder / TABLE, {"optics": table, "particles": particles})
     write_description(folder, _describe(recipe, structures, particles, folder))
-
-
-def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
-    """Assign train, val or test to each item, the same shares within every class."""
-    out = np.empty(len(labels), dtype=object)
-    rng = numpy_generator(seed, "split")
-    for label in np.unique(labels):
-        mine = rng.permutation(np.flatnonzero(labels == label))
-        held_out = [max(1, round(share * len(mine))) for share in shares[1:]]
-        bounds = np.cumsum([len(mine) - sum(held_out), *held_out])[:-1]
-        for name, part in zip(SPLITS, np.split(mine, bounds), strict=True):
-            out[part] = name
-    return out
 
 
 def _rows(made: Subtomograms, structures: list[Structure], recipe: SubtomogramRecipe, start: int) -> pd.DataFrame:
@@ -170,15 +154,3 @@ def _describe(
         },
         checksum=checksums(folder),
     )
-
-
-@contextmanager
-def _single_threads() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of one thread per core, each computing alone: torch lets go of the interpreter while it works."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(cores.available(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)

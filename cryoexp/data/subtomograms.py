@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,19 +15,16 @@ from cryoexp.data.curriculum import Curriculum
 from cryoexp.data.datamodule import SPLITS, Batch
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
-from cryoexp.data.particles import ParticleData
-from cryoexp.data.sampler import Draw
-from cryoexp.data.subtomogram_files import STACK, TABLE, SubtomogramRecipe, simulate
+from cryoexp.data.particles import STACK, TABLE, ParticleData
+from cryoexp.data.subtomogram_files import SubtomogramRecipe, simulate
 from cryoexp.data.subtomogram_samples import SubtomogramSamples
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import open_stack
 from cryoexp.io.star import read_star
-from cryoexp.physics.noise import FilteredNoise, noise_sigma, snr_value, variance
+from cryoexp.physics.noise import FilteredNoise, noise_sigma, snr_value
 from cryoexp.physics.optics import Optics
 from cryoexp.simulate import VERSION
 from cryoexp.simulate.structures import fingerprint, resolve
-
-MEASURED = 64  # items over which the SNR is measured
 
 
 class SubtomogramData(ParticleData):
@@ -108,7 +104,7 @@ class SubtomogramData(ParticleData):
         self.snr, self.snr_support, self.fresh_noise = snr_value(snr), snr_support, fresh_noise
         self.curriculum = Curriculum(self.snr, curriculum_snr, curriculum_share)
         self.operations, self.normalise = operations(augment), Normalise(normalise)
-        self.folder: Path | None = None
+        self.folder = None
 
     def prepare_data(self) -> None:
         """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
@@ -155,21 +151,9 @@ class SubtomogramData(ParticleData):
             )
         return info, splits
 
-    def setup(self, stage: str | None = None) -> None:
-        """Open the dataset, measure its SNR, and its intensities where the normalisation needs them."""
-        first = not self.splits
-        super().setup(stage)
-        if first:
-            self.snr_measured = self._measure_snr()
-        if self.normalise.kind == "dataset" and self.normalise.std == 1.0:
-            samples = self.splits["train"]
-            batch = samples.__getitems__([Draw(-1, i) for i in range(min(256, len(samples)))])
-            volumes = self._noisy(batch)
-            self.normalise = Normalise("dataset", float(volumes.mean()), float(volumes.std()))
-
     def finish(self, batch: Batch) -> Batch:
         """Add noise, normalise, augment."""
-        volumes = self.normalise(self._noisy(batch))
+        volumes = self.normalise(self.noisy(batch))
         if "operation" in batch:
             volumes = apply(volumes, batch["operation"], self.operations)
         return {"volume": volumes, "label": batch["label"], "index": batch["index"]}
@@ -203,35 +187,8 @@ class SubtomogramData(ParticleData):
             f"{snr['mask']:.4g} over the particle"
         )
 
-    def particles(self, items: np.ndarray) -> pd.DataFrame:
-        """Return the STAR rows of items of the dataset; image names carry the full path of the stack."""
-        assert self.folder is not None
-        rows = self.table.loc[items].copy()
-        number = rows["rlnImageName"].str.split("@").str[0]
-        rows["rlnImageName"] = number + "@" + str((self.folder / STACK).resolve())
-        return rows
-
-    def optics(self) -> pd.DataFrame:
-        """Return the dataset's optics table."""
-        return self.optics_table
-
-    def examples(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the noise-free and the finished test volumes of some items, each `(n, 1, z, y, x)`."""
-        samples = self.splits["test"]
-        position = {int(item): i for i, item in enumerate(samples.item)}
-        batch = samples.__getitems__([Draw(-1, position[int(item)]) for item in items])
-        return batch["signal"], self.finish(batch)["volume"]
-
-    def _measure_snr(self) -> dict[str, float]:
-        """SNR under both conventions, pooled over up to 64 test items: sums of variances, with the noise drawn."""
-        samples = self.splits["test"]
-        batch = samples.__getitems__([Draw(-1, i) for i in range(min(MEASURED, len(samples)))])
-        noise = float(variance(self._noisy(batch)[:, 0] - batch["signal"][:, 0]).sum())
-        rows = samples.rows.iloc[: len(batch["index"])]
-        columns = {"box": "cryoexpVarianceBox", "mask": "cryoexpVarianceMask"}
-        return {s: float(rows[c].sum()) / noise if noise else float("inf") for s, c in columns.items()}
-
-    def _noisy(self, batch: Batch) -> Tensor:
+    def noisy(self, batch: Batch) -> Tensor:
+        """Add the drawn noise, where there is any."""
         if "noise" not in batch:
             return batch["signal"]
         return batch["signal"] + batch["sigma"].view(-1, 1, 1, 1, 1) * self.noise.volumes(batch["noise"])[:, None]

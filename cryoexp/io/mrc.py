@@ -90,8 +90,24 @@ def create_stack(path: str | Path, count: int, box: int, voxel_size: float, mode
     return mrc
 
 
+def create_images(path: str | Path, count: int, box: int, pixel_size: float) -> mrcfile.mrcmemmap.MrcMemmap:
+    """Create a memory-mapped float32 stack of `count` square images, `(count, y, x)`, to be filled and closed.
+
+    Args:
+        path: new file, by custom ``.mrcs``.
+        count: number of images.
+        box: edge in pixels.
+        pixel_size: Å.
+    """
+    mrc = mrcfile.new_mmap(path, shape=(count, box, box), mrc_mode=2, overwrite=True)
+    mrc.set_image_stack()
+    mrc.voxel_size = pixel_size
+    _label(mrc)
+    return mrc
+
+
 def open_stack(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Memory-map a stack of volumes, read-only, and check that all of it is there.
+    """Memory-map a stack of volumes or images, read-only, and check that all of it is there.
 
     Raises:
         DataError: missing, truncated, or of another shape than the dataset says.
@@ -103,7 +119,7 @@ def open_stack(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     except (ValueError, OSError, RuntimeWarning) as error:
         raise DataError(f"{path}: not a whole MRC stack ({error})") from None
     if data.shape != shape:
-        raise DataError(f"{path}: holds volumes of shape {data.shape}, the dataset says {shape}")
+        raise DataError(f"{path}: holds data of shape {data.shape}, the dataset says {shape}")
     return data
 
 

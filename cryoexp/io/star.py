@@ -32,20 +32,21 @@ def read_star(path: str | Path) -> dict[str, pd.DataFrame]:
     return {name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for name, block in blocks.items()}
 
 
-def optics_block(voxel_size: float, box: int, voltage: float, cs: float, amplitude_contrast: float) -> pd.DataFrame:
-    """Make RELION's optics table of one group of subtomograms (voxel size Å, kV, mm)."""
-    return pd.DataFrame(
-        [
-            {
-                "rlnOpticsGroup": 1,
-                "rlnOpticsGroupName": "opticsGroup1",
-                "rlnVoltage": voltage,
-                "rlnSphericalAberration": cs,
-                "rlnAmplitudeContrast": amplitude_contrast,
-                "rlnImagePixelSize": voxel_size,
-                "rlnTomoTiltSeriesPixelSize": voxel_size,
-                "rlnImageSize": box,
-                "rlnImageDimensionality": 3,
-            }
-        ]
-    )
+def optics_block(
+    voxel_size: float, box: int, voltage: float, cs: float, amplitude_contrast: float, dimensionality: int = 3
+) -> pd.DataFrame:
+    """Make RELION's optics table of one group of subtomograms, or of images (voxel size Å, kV, mm; 3 or 2 axes)."""
+    row = {
+        "rlnOpticsGroup": 1,
+        "rlnOpticsGroupName": "opticsGroup1",
+        "rlnVoltage": voltage,
+        "rlnSphericalAberration": cs,
+        "rlnAmplitudeContrast": amplitude_contrast,
+        "rlnImagePixelSize": voxel_size,
+        "rlnTomoTiltSeriesPixelSize": voxel_size,
+        "rlnImageSize": box,
+        "rlnImageDimensionality": dimensionality,
+    }
+    if dimensionality == 2:
+        del row["rlnTomoTiltSeriesPixelSize"]
+    return pd.DataFrame([row])

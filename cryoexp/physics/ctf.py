@@ -15,14 +15,14 @@ def wavelength(voltage: float) -> float:
     return HC_EV_ANGSTROM / math.sqrt(voltage * (TWO_MC2_EV + voltage))
 
 
-def ctf(k: Tensor, defocus: float, voltage: float, cs: float, amplitude_contrast: float) -> Tensor:
+def ctf(k: Tensor, defocus: float | Tensor, voltage: float, cs: float, amplitude_contrast: float) -> Tensor:
     """Evaluate the radial CTF, positive where underfocus makes protein dark.
 
     ``sin(π λ D k² − π/2 Cs λ³ k⁴ + asin(A))`` (Erickson & Klug 1971; sign as in RELION, without its minus).
 
     Args:
         k: spatial frequencies in 1/Å, any shape.
-        defocus: Å, positive is underfocus.
+        defocus: Å, positive is underfocus; a number, or a tensor that broadcasts with ``k``.
         voltage: volts.
         cs: spherical aberration in Å.
         amplitude_contrast: A, between 0 and 1.

@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 
 from cryoexp.assemble import make_data, make_task, make_trainer
 from cryoexp.cli import CONF
+from cryoexp.config.build import build
 from cryoexp.config.check import GIVEN, check, parameters
+from cryoexp.data import DataModule
 from cryoexp.report.history import History
 from tests.conftest import TINY
 
@@ -18,11 +20,31 @@ APART = ("paths", "local", "hydra", "sweep", "optimizer", "scheduler")
 OPTIONS = sorted((f.parent.name, f.stem) for f in CONF.glob("*/*.yaml") if f.parent.name not in APART)
 
 
-@pytest.mark.parametrize(("group", "name"), OPTIONS)
+@pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] != "dataset"])
 def test_composes_and_passes_the_checks(composed, group, name):
     cfg = composed(f"{group}={name}", tiny=False)
     check(cfg)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "dataset"])
+def test_every_dataset_composes_and_can_be_made(composed, name):
+    """Beside a task that works on its samples; as long as there is none, by itself."""
+    task = task_for(composed, name)
+    cfg = composed(*([f"task={task}"] if task else []), f"dataset={name}", tiny=False)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    if task:
+        check(cfg)
+    assert isinstance(build(cfg.dataset), DataModule)
+
+
+def task_for(composed, dataset):
+    """Name a task that takes what a dataset gives."""
+    given = get_class(composed(f"dataset={dataset}", tiny=False).dataset._target_).sample
+    for task in [n for g, n in OPTIONS if g == "task"]:
+        if get_class(composed(f"task={task}", tiny=False).task._target_).needs_sample == given:
+            return task
+    return None
 
 
 @pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] in ("task", "dataset", "model")])

@@ -9,7 +9,7 @@ import torch
 from cryoexp import cores
 from cryoexp.config.build import build
 from cryoexp.data.sampler import Draw
-from cryoexp.data.subtomogram_files import split
+from cryoexp.data.simulated import split
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import variance

@@ -14,6 +14,12 @@ def test_round_trip(tmp_path):
     assert back["optics"]["rlnImageDimensionality"].item() == 3
 
 
+def test_optics_of_images_and_of_volumes():
+    images, volumes = (optics_block(5.5, 64, 300.0, 2.7, 0.1, dimensionality=d) for d in (2, 3))
+    assert images["rlnImageDimensionality"].item() == 2
+    assert set(volumes) - set(images) == {"rlnTomoTiltSeriesPixelSize"}
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_star(tmp_path / "none.star")
