@@ -60,16 +60,13 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def _problems(cfg: DictConfig) -> Iterator[str]:
-    try:
-        snr_value(cfg.snr)
-    except ConfigError as error:
-        yield str(error)
     classes = {}
     for group in GROUPS:
         try:
             classes[group] = get_class(cfg[group]._target_)
         except (ImportError, ValueError, AttributeError) as error:
             yield f"conf/{group}: cannot import {cfg[group].get('_target_')} ({error})"
+    yield from _bad_snr(cfg.snr, classes.get("dataset"))
     if len(classes) == len(GROUPS):
         yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
         for group, cls in classes.items():
@@ -78,6 +75,15 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
         yield f"ckpt_path={cfg.ckpt_path}: no such file. Give a .ckpt file, or last with the run's hydra.run.dir"
     for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
         yield f"{key} has no value. Give one: python train.py ... {key}=<value>"
+
+
+def _bad_snr(snr: Any, dataset: Any) -> Iterator[str]:
+    if snr == "dose" and getattr(dataset, "takes_dose", False):
+        return
+    try:
+        snr_value(snr)
+    except ConfigError as error:
+        yield str(error)
 
 
 def _mismatches(choice: Any, task: Any, dataset: Any, model: Any) -> Iterator[str]:

@@ -20,7 +20,7 @@ def cache_key(name: str, recipe: Mapping[str, Any]) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def cached(root: Path, key: str, build: Callable[[Path], None]) -> Path:
+def cached(root: Path, key: str, build: Callable[[Path], None], what: str = "paths.data_dir") -> Path:
     """Return the folder ``root / key``, built by ``build(folder)`` if it is not there.
 
     The work happens in a hidden folder that is renamed when it is whole, so a killed build leaves nothing that
@@ -38,7 +38,7 @@ def cached(root: Path, key: str, build: Callable[[Path], None]) -> Path:
             if not is_whole(folder):
                 _build(folder, root / f".{key}.partial", build)
     except OSError as error:
-        raise DataError(f"paths.data_dir={root}: cannot write the dataset ({error})") from None
+        raise DataError(f"{what}={root}: cannot write the dataset ({error})") from None
     return folder
 
 

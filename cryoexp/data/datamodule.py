@@ -41,6 +41,7 @@ class DataModule(pl.LightningDataModule):
     """
 
     sample: ClassVar[str]
+    takes_dose: ClassVar[bool] = False  # whether snr=dose means something
     info: DataInfo
     snr_measured: dict[str, float]  # by support; empty for real data
 

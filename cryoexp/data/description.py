@@ -5,9 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
 
+import cryoexp
 from cryoexp.errors import DataError
+from cryoexp.simulate import VERSION
 
 DESCRIPTION = "dataset.yaml"
 
@@ -54,10 +58,21 @@ def read_description(folder: Path) -> DataInfo:
         raise DataError(f"{path}: not a dataset description ({error})") from None
 
 
+def made_by(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Say which programs made a dataset, and from what recipe."""
+    return {
+        "program": f"cryoexp {cryoexp.__version__}",
+        "simulator": VERSION,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "recipe": recipe,
+    }
+
+
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a dataset but its description."""
-    files = sorted(f for f in folder.iterdir() if f.name != DESCRIPTION)
-    return {f.name: _sha256(f) for f in files}
+    """SHA-256 of every file of a dataset but its description, by path within the folder."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != DESCRIPTION)
+    return {f.relative_to(folder).as_posix(): _sha256(f) for f in files}
 
 
 def _sha256(path: Path) -> str:

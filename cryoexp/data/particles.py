@@ -9,11 +9,15 @@ import pandas as pd
 from torch import Tensor
 
 from cryoexp.data.datamodule import Batch, DataModule
+from cryoexp.data.description import read_description
 from cryoexp.data.normalise import Normalise
 from cryoexp.data.sampler import Draw
+from cryoexp.io.mrc import create_images, create_stack
+from cryoexp.io.star import write_star
 from cryoexp.physics.noise import variance
 
-TABLE, STACK = "particles.star", "signal.mrcs"
+TABLE, STACK, OBSERVED = "particles.star", "signal.mrcs", "observed.mrcs"
+WRITTEN = 64  # items that are written at a time
 
 
 class ParticleData(DataModule):
@@ -44,6 +48,22 @@ class ParticleData(DataModule):
             batch = samples.__getitems__([Draw(-1, i) for i in range(min(256, len(samples)))])
             values = self.noisy(batch)
             self.normalise = Normalise("dataset", float(values.mean()), float(values.std()))
+
+    def write_observed(self, folder: Path) -> None:
+        """Add observed.mrcs, every item with its fixed noise, and name its images in the table."""
+        info = read_description(folder)
+        make = create_stack if len(info.shape) == 3 else create_images
+        stack = make(folder / OBSERVED, len(self.table), info.shape[0], info.voxel_size)
+        for samples in self.splits.values():
+            for start in range(0, len(samples), WRITTEN):
+                batch = samples.__getitems__([Draw(-1, i) for i in range(start, min(start + WRITTEN, len(samples)))])
+                stack.data[batch["index"].numpy()] = self.noisy(batch)[:, 0].numpy()
+        stack.update_header_stats()
+        stack.close()
+        table = self.table.drop(columns="sigma", errors="ignore")
+        table["cryoexpSignalName"] = table["rlnImageName"]
+        table["rlnImageName"] = table["rlnImageName"].str.split("@").str[0] + f"@{OBSERVED}"
+        write_star(folder / TABLE, {"optics": self.optics_table, "particles": table})
 
     def particles(self, items: np.ndarray) -> pd.DataFrame:
         """Return the STAR rows of items of the dataset; image names carry the full path of the stack."""

@@ -10,18 +10,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-import cryoexp
 from cryoexp.data.datamodule import SPLITS
-from cryoexp.data.description import DataInfo, checksums, write_description
+from cryoexp.data.description import DataInfo, checksums, made_by, write_description
 from cryoexp.data.particles import STACK, TABLE
-from cryoexp.data.simulated import check_split, single_threads, split
+from cryoexp.data.splits import check_split, split
+from cryoexp.data.workers import single_threads
 from cryoexp.errors import ConfigError
 from cryoexp.io.mrc import Volume, create_images, write_volume
 from cryoexp.io.star import optics_block, write_star
 from cryoexp.physics.rotations import euler_to_matrix, matrix_to_euler
 from cryoexp.progress import progress
 from cryoexp.seeds import torch_generator
-from cryoexp.simulate import VERSION
 from cryoexp.simulate.projections import (
     ImageOptics,
     Projections,
@@ -179,11 +178,7 @@ def _describe(recipe: ProjectionRecipe, structure: Structure, particles: pd.Data
         variance_box=float(particles["cryoexpVarianceBox"].mean()),
         variance_mask=float(particles["cryoexpVarianceMask"].mean()),
         made_by={
-            "program": f"cryoexp {cryoexp.__version__}",
-            "simulator": VERSION,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "recipe": recipe.as_dict(),
+            **made_by(recipe.as_dict()),
             "share_of_rotations": round(recipe.distribution().share, 4),
             "sources": {structure.name: structure.origin},
             "radii_angstrom": {structure.name: round(float(structure.radius), 1)},

@@ -9,25 +9,24 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cryoexp.data.cache import cache_key, cached
 from cryoexp.data.datamodule import SPLITS, Batch
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.particles import STACK, TABLE, ParticleData
 from cryoexp.data.projection_files import MAP, ProjectionRecipe, read_views, simulate
 from cryoexp.data.projection_samples import ProjectionSamples
+from cryoexp.data.simulated import Simulated
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import open_stack, read_volume
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import noise_sigma, snr_value
-from cryoexp.simulate import VERSION
 from cryoexp.simulate.projections import ImageOptics
 from cryoexp.simulate.structures import fingerprint, resolve
 from cryoexp.simulate.views import Views
 from cryoexp.simulate.zoo import ZOO
 
 
-class ProjectionData(ParticleData):
+class ProjectionData(ParticleData, Simulated):
     """Single-particle images of one structure.
 
     A finished batch holds ``volume`` `(b, 1, y, x)`, ``rotation`` `(b, 3, 3)` reference to image, ``shift`` `(b, 2)`
@@ -87,8 +86,7 @@ class ProjectionData(ParticleData):
         data_dir: str,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
-        self.data_dir = Path(data_dir).expanduser()
+        super().__init__(data_dir=data_dir, **shared)
         self.recipe = ProjectionRecipe(
             structure=_find(structure, self.data_dir / "structures", allow_download),
             images=images,
@@ -110,15 +108,14 @@ class ProjectionData(ParticleData):
                 raise ConfigError(f"dataset.{key}={value}: choose one of {', '.join(known)}")
         self.views, self.snr, self.snr_support = views, snr_value(snr), snr_support
         self.fresh_noise, self.normalise = fresh_noise, Normalise(normalise)
-        self.folder = None
 
-    def prepare_data(self) -> None:
-        """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
-        if self.folder is not None:
-            return
-        content = {**self.recipe.as_dict(), "structure": fingerprint(self.recipe.structure)}
-        key = cache_key(f"{self.sample}s", {**content, "version": VERSION})
-        self.folder = cached(self.data_dir, key, lambda folder: simulate(self.recipe, folder))
+    def simulate(self, folder: Path) -> None:
+        """Simulate the dataset into an empty folder."""
+        simulate(self.recipe, folder)
+
+    def content(self) -> dict[str, Any]:
+        """Everything that decides the bits of the dataset."""
+        return {**super().content(), "structure": fingerprint(self.recipe.structure)}
 
     def open(self) -> tuple[DataInfo, dict[str, Any]]:
         """Open the dataset folder.

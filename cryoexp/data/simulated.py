@@ -1,48 +1,69 @@
-"""What all simulated datasets share: how they are split, and the pool that makes them."""
+"""Data made from a recipe: once in the cache for all runs, or in a folder of the user's choice."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from abc import abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
+from cryoexp.data.cache import cache_key, cached
+from cryoexp.data.datamodule import DataModule
+from cryoexp.data.description import checksums, read_description, write_description
+from cryoexp.errors import DataError
+from cryoexp.simulate import VERSION
+from cryoexp.simulate.structures import fingerprint
 
-from cryoexp import cores
-from cryoexp.data.datamodule import SPLITS
-from cryoexp.errors import ConfigError
-from cryoexp.seeds import numpy_generator
 
+class Simulated(DataModule):
+    """Simulated data. Subclasses give a ``recipe``, and the two methods that write its files.
 
-def check_split(shares: tuple[float, ...]) -> None:
-    """Refuse shares that are not three, or do not add up to one.
-
-    Raises:
-        ConfigError: with the key.
+    Args:
+        data_dir: where datasets and downloads are kept.
+        shared: see `DataModule`.
     """
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"dataset.split={list(shares)}: give three shares that add up to 1")
 
+    recipe: Any
+    folder: Path | None
 
-def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
-    """Assign train, val or test to each item, the same shares within every class."""
-    out = np.empty(len(labels), dtype=object)
-    rng = numpy_generator(seed, "split")
-    for label in np.unique(labels):
-        mine = rng.permutation(np.flatnonzero(labels == label))
-        held_out = [max(1, round(share * len(mine))) for share in shares[1:]]
-        bounds = np.cumsum([len(mine) - sum(held_out), *held_out])[:-1]
-        for name, part in zip(SPLITS, np.split(mine, bounds), strict=True):
-            out[part] = name
-    return out
+    def __init__(self, *, data_dir: str | Path, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.data_dir = Path(data_dir).expanduser()
+        self.folder = None
 
+    @abstractmethod
+    def simulate(self, folder: Path) -> None:
+        """Simulate the recipe into an existing empty folder; dataset.yaml comes last."""
 
-@contextmanager
-def single_threads() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of one thread per core, each computing alone: torch lets go of the interpreter while it works."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(cores.available(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
+    @abstractmethod
+    def write_observed(self, folder: Path) -> None:
+        """Add noisy data at the SNR asked for to a simulated dataset that is open."""
+
+    def content(self) -> dict[str, Any]:
+        """Everything that decides the bits of the dataset."""
+        content = {**self.recipe.as_dict(), "version": VERSION}
+        if "structures" in content:
+            content["structures"] = [fingerprint(s) for s in self.recipe.structures]
+        return content
+
+    def prepare_data(self) -> None:
+        """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
+        if self.folder is None:
+            self.folder = cached(self.data_dir, cache_key(f"{self.sample}s", self.content()), self.simulate)
+
+    def export(self, output: Path) -> None:
+        """Simulate the dataset, clean and noisy, into a folder that is new or empty; nothing stays of a failure.
+
+        Raises:
+            DataError: the folder holds something, or cannot be written.
+        """
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise DataError(f"output={output}: exists and is not empty. Give a new folder")
+        cached(output.parent, output.name, self._export, what="output")
+        (output.parent / f".{output.name}.lock").unlink(missing_ok=True)
+        self.folder = output
+
+    def _export(self, folder: Path) -> None:
+        self.simulate(folder)
+        self.folder = folder
+        self.setup()
+        self.write_observed(folder)
+        write_description(folder, replace(read_description(folder), checksum=checksums(folder)))

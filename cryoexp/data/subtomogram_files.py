@@ -4,15 +4,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 
-import cryoexp
 from cryoexp.data.datamodule import SPLITS
-from cryoexp.data.description import DataInfo, checksums, write_description
+from cryoexp.data.description import DataInfo, checksums, made_by, write_description
 from cryoexp.data.particles import STACK, TABLE
-from cryoexp.data.simulated import check_split, single_threads, split
+from cryoexp.data.splits import check_split, split
+from cryoexp.data.workers import single_threads
 from cryoexp.errors import ConfigError
 from cryoexp.io.mrc import create_stack
 from cryoexp.io.star import optics_block, write_star
@@ -20,7 +19,7 @@ from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import matrix_to_euler
 from cryoexp.progress import progress
 from cryoexp.seeds import torch_generator
-from cryoexp.simulate import VERSION
+from cryoexp.simulate.recipe import DENSEST
 from cryoexp.simulate.structures import Structure, load
 from cryoexp.simulate.subtomograms import Subtomograms, SubtomogramSimulator
 from cryoexp.simulate.templates import make_templates
@@ -38,7 +37,8 @@ class SubtomogramRecipe:
     box: int
     voxel_size: float
     neighbours: int
-    crowding: Literal["spheres", "contact"]
+    crowding: Literal["spheres", "contact", "scene"]
+    mass_fraction: float
     jitter: float
     nearest_target: bool
     contrast: Literal["dark", "bright"]
@@ -61,7 +61,9 @@ class SubtomogramRecipe:
         for key in ("neighbours", "jitter", "seed"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must not be negative")
-        for key, known in (("crowding", ("spheres", "contact")), ("contrast", ("dark", "bright"))):
+        if not 0 <= self.mass_fraction <= DENSEST:
+            raise ConfigError(f"dataset.mass_fraction={self.mass_fraction} is outside 0..{DENSEST}")
+        for key, known in (("crowding", ("spheres", "contact", "scene")), ("contrast", ("dark", "bright"))):
             if getattr(self, key) not in known:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
 
@@ -79,6 +81,7 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
         box=recipe.box,
         neighbours=recipe.neighbours,
         crowding=recipe.crowding,
+        mass_fraction=recipe.mass_fraction,
         jitter=recipe.jitter,
         nearest_target=recipe.nearest_target,
         contrast=recipe.contrast,
@@ -144,11 +147,7 @@ def _describe(
         variance_box=float(particles["cryoexpVarianceBox"].mean()),
         variance_mask=float(particles["cryoexpVarianceMask"].mean()),
         made_by={
-            "program": f"cryoexp {cryoexp.__version__}",
-            "simulator": VERSION,
-            "torch": str(torch.__version__),
-            "numpy": np.__version__,
-            "recipe": recipe.as_dict(),
+            **made_by(recipe.as_dict()),
             "sources": {s.name: s.origin for s in structures},
             "radii_angstrom": {s.name: round(float(s.radius), 1) for s in structures},
         },

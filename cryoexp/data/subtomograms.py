@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cryoexp.data.augment import Augmentation, apply, operations
-from cryoexp.data.cache import cache_key, cached
 from cryoexp.data.curriculum import Curriculum
 from cryoexp.data.datamodule import SPLITS, Batch
 from cryoexp.data.description import DataInfo, read_description
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.particles import STACK, TABLE, ParticleData
+from cryoexp.data.simulated import Simulated
 from cryoexp.data.subtomogram_files import SubtomogramRecipe, simulate
 from cryoexp.data.subtomogram_samples import SubtomogramSamples
 from cryoexp.errors import ConfigError, DataError
@@ -23,11 +23,10 @@ from cryoexp.io.mrc import open_stack
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import FilteredNoise, noise_sigma, snr_value
 from cryoexp.physics.optics import Optics
-from cryoexp.simulate import VERSION
-from cryoexp.simulate.structures import fingerprint, resolve
+from cryoexp.simulate.structures import resolve
 
 
-class SubtomogramData(ParticleData):
+class SubtomogramData(ParticleData, Simulated):
     """Boxes with one named complex each, crowded by others.
 
     Args:
@@ -37,7 +36,8 @@ class SubtomogramData(ParticleData):
         box: edge in voxels.
         voxel_size: Å.
         neighbours: particles packed around each target.
-        crowding: spheres or contact.
+        crowding: spheres, contact or scene.
+        mass_fraction: of the packed scene that boxes are cut from, with ``crowding=scene``.
         jitter: ± voxels of the target around the centre.
         nearest_target: the target is the particle nearest to the centre.
         contrast: dark or bright.
@@ -66,7 +66,8 @@ class SubtomogramData(ParticleData):
         box: int,
         voxel_size: float,
         neighbours: int,
-        crowding: Literal["spheres", "contact"],
+        crowding: Literal["spheres", "contact", "scene"],
+        mass_fraction: float,
         jitter: float,
         nearest_target: bool,
         contrast: Literal["dark", "bright"],
@@ -83,8 +84,7 @@ class SubtomogramData(ParticleData):
         data_dir: str,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
-        self.data_dir = Path(data_dir).expanduser()
+        super().__init__(data_dir=data_dir, **shared)
         self.recipe = SubtomogramRecipe(
             structures=resolve(structures, self.data_dir / "structures", allow_download),
             per_class=per_class,
@@ -92,6 +92,7 @@ class SubtomogramData(ParticleData):
             voxel_size=voxel_size,
             neighbours=neighbours,
             crowding=crowding,
+            mass_fraction=mass_fraction,
             jitter=jitter,
             nearest_target=nearest_target,
             contrast=contrast,
@@ -104,15 +105,10 @@ class SubtomogramData(ParticleData):
         self.snr, self.snr_support, self.fresh_noise = snr_value(snr), snr_support, fresh_noise
         self.curriculum = Curriculum(self.snr, curriculum_snr, curriculum_share)
         self.operations, self.normalise = operations(augment), Normalise(normalise)
-        self.folder = None
 
-    def prepare_data(self) -> None:
-        """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
-        if self.folder is not None:
-            return
-        content = {**self.recipe.as_dict(), "structures": [fingerprint(s) for s in self.recipe.structures]}
-        key = cache_key(f"{self.sample}s", {**content, "version": VERSION})
-        self.folder = cached(self.data_dir, key, lambda folder: simulate(self.recipe, folder))
+    def simulate(self, folder: Path) -> None:
+        """Simulate the dataset into an empty folder."""
+        simulate(self.recipe, folder)
 
     def open(self) -> tuple[DataInfo, dict[str, Any]]:
         """Open the dataset folder.

@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryoexp.simulate import truth
-from cryoexp.data.description import DataInfo, checksums, write_description
-from cryoexp.data.simulated import made_by, single_threads, splits_of
+from cryoexp.data.description import DataInfo, checksums, made_by, write_description
+from cryoexp.data.splits import splits_of
 from cryoexp.data.tomogram_recipe import TomogramRecipe
+from cryoexp.data.workers import single_threads
 from cryoexp.io.copick import write_picks
 from cryoexp.io.mesh import merge, write_ply
 from cryoexp.io.mrc import Volume, write_volume
@@ -21,8 +21,9 @@ from cryoexp.io.star import write_star
 from cryoexp.physics.rotations import matrix_to_euler
 from cryoexp.progress import progress
 from cryoexp.seeds import numpy_generator
-from cryoexp.simulate.specimen import build_scene
+from cryoexp.simulate import truth
 from cryoexp.simulate.scene import Scene
+from cryoexp.simulate.specimen import build_scene
 from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import Template, make_templates
 from cryoexp.simulate.tilt import TiltSeries, take_tilt_series
@@ -37,7 +38,7 @@ class Made:
     row: dict[str, Any]
     particles: pd.DataFrame
     checks: dict[str, Any]
-    classes_seen: set[int]
+    voxels: np.ndarray  # `(classes,)` voxels of each
 
 
 def simulate(recipe: TomogramRecipe, folder: Path) -> None:
@@ -74,6 +75,7 @@ def simulate(recipe: TomogramRecipe, folder: Path) -> None:
         made_by={
             **made_by(recipe.as_dict()),
             "sources": {s.name: s.origin for s in structures},
+            "class_fractions": _shares(["background", *labels], sum(m.voxels for m in made)),
             "mass_fraction": round(float(tomograms["cryoexpMassFraction"].mean()), 5),
             "snr_dose": round(float((tomograms["cryoexpVarianceBox"] / tomograms["cryoexpVarianceNoise"]).mean()), 5),
         },
@@ -122,7 +124,11 @@ def _tomogram(
     row = _row(name, split, recipe) | truth.variances(series, semantic)
     row["cryoexpMassFraction"] = scene.mass_fraction
     checks = truth.checks(scene, potential, series, recipe.optics, recipe.voxel_size)
-    return Made(row, particles, checks, {int(v) for v in np.unique(semantic)})
+    return Made(row, particles, checks, np.bincount(semantic.ravel(), minlength=len(labels) + 1))
+
+
+def _shares(classes: list[str], voxels: Any) -> dict[str, float]:
+    return {name: round(float(n / voxels.sum()), 6) for name, n in zip(classes, voxels, strict=True)}
 
 
 def _row(name: str, split: str, recipe: TomogramRecipe) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cryoexp.data.simulated import check_counts
+from cryoexp.data.splits import check_counts
 from cryoexp.errors import ConfigError
 from cryoexp.simulate.recipe import SceneRecipe
 from cryoexp.simulate.scene import OTHER_PARTS

@@ -86,8 +86,7 @@ class VolumeSamples(Samples):
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """Read the drawn patches; every draw has a seed of its own."""
         parts = [self._patch(draw) for draw in draws]
-        batch = {key: torch.stack([p[key] for p in parts]) for key in parts[0]}
-        return batch
+        return {key: torch.stack([p[key] for p in parts]) for key in parts[0]}
 
     def _patch(self, draw: Draw) -> Batch:
         number, k = draw.row // self.each, draw.row % self.each

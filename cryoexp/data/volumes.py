@@ -21,6 +21,7 @@ from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import Volume, open_stack, write_volume
 from cryoexp.io.star import read_star, write_star
 from cryoexp.physics.noise import snr_value
+from cryoexp.physics.projectors import has_cuda
 
 TABLE = "tomograms.star"
 
@@ -38,6 +39,8 @@ class VolumeData(Simulated):
         normalise: volume (each tomogram), dataset (the training tomograms together) or none.
         shared: see `Simulated`.
     """
+
+    takes_dose = True
 
     def __init__(
         self,
@@ -59,13 +62,17 @@ class VolumeData(Simulated):
                 f"dataset.patch={list(patch)}, patches={patches}, labelled={labelled}: give three sizes (z, y, x), "
                 "a number from 1 on, and a share from 0 to 1"
             )
-        self.snr = "dose" if snr == "dose" else snr_value(snr)
+        self.snr: float | None = None if snr == "dose" else snr_value(snr)  # None: as the dose gives it
         self.snr_support, self.patch, self.patches, self.labelled = snr_support, patch, patches, labelled
         self.operations, self.normalise = operations(augment), Normalise(normalise)
         if augment == "cube" and len({*patch}) > 1:
             raise ConfigError(
                 f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube"
             )
+
+    def content(self) -> dict[str, Any]:
+        """Everything that decides the bits: the projector too, since ASTRA's on CUDA interpolates in its own way."""
+        return {**super().content(), "projector": "cuda" if has_cuda() else "cpu"}
 
     def open(self) -> tuple[DataInfo, dict[str, VolumeSamples]]:
         """Open the dataset folder.
@@ -112,11 +119,12 @@ class VolumeData(Simulated):
     def describe(self) -> str:
         """Numbers, sizes, and the SNR under both conventions."""
         info, snr = self.info, self.snr_measured
+        asked = "that of the dose" if self.snr is None else f"{self.snr:g}"
         counts = ", ".join(f"{n} {name}" for name, n in info.counts.items())
         size = "×".join(str(n) for n in info.shape)
         return (
-            f"{sum(info.counts.values())} {self.sample}s of {size} voxels of {info.voxel_size:g} Å ({counts}), "
-            f"{len(info.classes)} classes, SNR {self.snr} asked for: {snr['box']:.4g} over the box, "
+            f"{sum(info.counts.values())} tomograms of {size} voxels of {info.voxel_size:g} Å ({counts}), "
+            f"{len(info.classes)} classes, SNR {asked} asked for: {snr['box']:.4g} over the box, "
             f"{snr['mask']:.4g} over what is labelled"
         )
 
@@ -141,7 +149,7 @@ class VolumeData(Simulated):
 
     def _factor(self, row: pd.Series) -> float:
         """Factor of the stored noise, which is that of the dose."""
-        if self.snr == "dose":
+        if self.snr is None:
             return 1.0
         power = row["cryoexpVarianceMask" if self.snr_support == "mask" else "cryoexpVarianceBox"]
         return 0.0 if math.isinf(self.snr) else math.sqrt(power / (self.snr * row["cryoexpVarianceNoise"]))
@@ -153,7 +161,7 @@ class VolumeData(Simulated):
             raise DataError(f"{self.folder}: no tomogram in the {split} split")
         tomograms = [
             Tomogram(row["rlnTomoName"], self.folder / row["rlnTomoName"], int(item), float(row["noise"]))
-            for item, row in rows.iterrows()
+            for item, (_, row) in zip(np.flatnonzero(self.table["cryoexpSplit"] == split), rows.iterrows(), strict=True)
         ]
         z, y, x = (min(p, n) for p, n in zip(self.patch, shape, strict=True))
         return VolumeSamples(

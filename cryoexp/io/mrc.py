@@ -74,7 +74,9 @@ def write_volume(path: str | Path, volume: Volume) -> None:
         mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = volume.origin
 
 
-def create_stack(path: str | Path, count: int, box: int, voxel_size: float, mode: int) -> mrcfile.mrcmemmap.MrcMemmap:
+def create_stack(
+    path: str | Path, count: int, box: int, voxel_size: float, mode: int = 2
+) -> mrcfile.mrcmemmap.MrcMemmap:
     """Create a memory-mapped stack of `count` cubic volumes, `(count, z, y, x)`, to be filled and closed.
 
     Args:

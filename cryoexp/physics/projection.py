@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cryoexp.physics.projectors import has_cuda
+
 # Error over random views 0.7 % (norms), at most 4 % where a view looks along an axis of the grid, with a pad of 2;
 # 0.2 and 1.7 % with 3, for about four times the work.
 PAD = 2
@@ -124,13 +126,6 @@ def plane(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return grid[0], grid[1]
 
 
-def has_astra() -> bool:
-    """Whether ASTRA can project here: it needs CUDA, and without it takes the whole process down."""
-    import astra
-
-    return bool(astra.use_cuda())
-
-
 def project_astra(volume: Tensor, rotations: Tensor) -> Tensor:
     """Project a cubic `(z, y, x)` volume with ASTRA's line integrals on the GPU; otherwise as `project`.
 
@@ -139,7 +134,7 @@ def project_astra(volume: Tensor, rotations: Tensor) -> Tensor:
     """
     import astra
 
-    if not has_astra():
+    if not has_cuda():
         raise RuntimeError("ASTRA projects volumes on CUDA devices only, and there is none")
     n = volume.shape[0]
     u, v, beam = (rotations.double()[:, i] for i in range(3))  # the image's axes in the frame of the volume

@@ -86,10 +86,15 @@ class CudaProjector:
 
 def make_projector(shape: tuple[int, int, int], angles: np.ndarray) -> MatrixProjector | CudaProjector:
     """Choose the projector this machine can run, for tilt angles in radians."""
+    return (CudaProjector if has_cuda() else MatrixProjector)(shape, angles)
+
+
+def has_cuda() -> bool:
+    """Whether ASTRA has a CUDA device. Its CUDA routines take the whole process down where there is none."""
     import astra
 
-    # not has_feature("cuda"): that says how ASTRA was built, not whether there is a device
-    return (CudaProjector if astra.use_cuda() else MatrixProjector)(shape, angles)
+    # not has_feature("cuda"): that says how ASTRA was built
+    return bool(astra.use_cuda())
 
 
 def _beam_detector_step(shape: tuple[int, int, int], angles: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

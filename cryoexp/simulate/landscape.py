@@ -34,7 +34,7 @@ class Landscape:
 
 
 class _NoRoom(Exception):
-    """This layout has no place for one of the things; another one may."""
+    """No place for one of the things in one layout; another layout may have it."""
 
 
 def build_landscape(packing: Packing, recipe: SceneRecipe, voxel_size: float) -> Landscape:
@@ -74,8 +74,11 @@ def _carbon(packing: Packing, voxel_size: float) -> Carbon:
 
 
 def _filament(packing: Packing, kind: str, voxel_size: float) -> Filament:
-    for _ in range(TRIES):
+    for _ in range(10 * TRIES):
         filament = random_filament(kind, packing.shape, voxel_size, packing.rng, LEAN)
+        # a quick look at the monomers first: most tries end here
+        if _meets(packing, filament.monomers / voxel_size):
+            continue
         if _take(packing, within(filament, filament.radius, packing.shape, voxel_size)):
             return filament
     raise _NoRoom(f"a {kind}")
@@ -107,6 +110,13 @@ def _bead(packing: Packing, radius: tuple[float, float], voxel_size: float) -> B
         if _take(packing, bead.distance(packing.shape, voxel_size) <= 0):
             return bead
     raise _NoRoom(f"a bead of radius {list(radius)} Å")
+
+
+def _meets(packing: Packing, points: np.ndarray) -> bool:
+    """Whether one of the `(n, 3)` points x, y, z in voxels lies on a blocked voxel."""
+    index = np.rint(points[:, ::-1]).astype(int)
+    inside = ((index >= 0) & (index < packing.shape)).all(axis=1)
+    return bool(packing.blocked[tuple(index[inside].T)].any())
 
 
 def _take(packing: Packing, voxels: np.ndarray) -> bool:

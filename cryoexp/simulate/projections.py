@@ -15,6 +15,7 @@ from cryoexp.physics.ctf import ctf
 from cryoexp.physics.fourier import frequencies, low_pass
 from cryoexp.physics.noise import variance
 from cryoexp.physics.optics import EDGE
+from cryoexp.physics.projectors import has_cuda
 from cryoexp.simulate.structures import Structure
 from cryoexp.simulate.views import Views
 
@@ -140,7 +141,7 @@ def check_projector(projector: str) -> None:
     """
     if projector not in ("fourier", "astra"):
         raise ConfigError(f"dataset.projector={projector}: choose one of fourier, astra")
-    if projector == "astra" and not projection.has_astra():
+    if projector == "astra" and not has_cuda():
         raise ConfigError("dataset.projector=astra needs a CUDA device; there is none. Use dataset.projector=fourier")
 
 

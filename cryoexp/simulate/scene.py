@@ -95,8 +95,10 @@ class Scene:
         volume *= PROTEIN
         for membrane in self.membranes:
             volume += membrane.potential(membrane.distance_map(self.shape, self.voxel_size), blur)
-        for thing in [*self.beads, *([self.carbon] if self.carbon else [])]:
-            volume += thing.potential(self.shape, self.voxel_size, blur)
+        for bead in self.beads:
+            volume += bead.potential(self.shape, self.voxel_size, blur)
+        if self.carbon:
+            volume += self.carbon.potential(self.shape, self.voxel_size, blur)
         return volume.astype(np.float32)
 
     def semantic(self, labels: Mapping[str, Sequence[str]]) -> np.ndarray:
@@ -108,7 +110,7 @@ class Scene:
         """
         number = {part: i for i, parts in enumerate(labels.values(), start=1) for part in parts}
         out = np.zeros(self.shape, np.uint8)
-        for part, mask in self._masks(number.keys()):
+        for part, mask in self._masks(set(number)):
             out[mask] = number[part]
         lookup = np.array([0, *(number.get(name, 0) for name in self.names)], dtype=np.uint8)
         particles = lookup[self.instances]
@@ -131,7 +133,7 @@ class Scene:
             count[z : z + d, y : y + h, x : x + w] += shape.mask
         return int((count > 1).sum())
 
-    def _masks(self, wanted: Sequence[str] | set[str]) -> list[tuple[str, np.ndarray]]:
+    def _masks(self, wanted: set[str]) -> list[tuple[str, np.ndarray]]:
         """Voxels of all parts but particles; later ones win."""
         found: list[tuple[str, np.ndarray]] = []
         if self.carbon and "carbon" in wanted:

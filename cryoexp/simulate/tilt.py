@@ -72,7 +72,7 @@ def take_tilt_series(potential: Tensor, voxel_size: float, optics: TiltOptics, r
     shape = (int(potential.shape[0]), int(potential.shape[1]), int(potential.shape[2]))
     true_angles = angles + optics.angle_error * rng.standard_normal(len(angles))
     shifts = optics.shift_error * rng.standard_normal((len(angles), 2))
-    order = acquisition_order(angles, optics.scheme)
+    order = acquisition_order(angles.tolist(), optics.scheme)
     each = optics.dose / len(angles)
     exposure = (order + 0.5) * each
     projections = TiltGeometry(shape, true_angles.tolist()).project(potential) * voxel_size

@@ -57,6 +57,7 @@ def variances(series: TiltSeries, semantic: np.ndarray) -> dict[str, float]:
     signal = series.signal.double()
     noise = ((series.noise_volumes[0] + series.noise_volumes[1]) / 2).double()
     return {
+        "cryoexpMean": float(signal.mean()),
         "cryoexpVarianceBox": float(signal.var()),
         "cryoexpVarianceMask": float(signal[inside].var()) if inside.any() else 0.0,
         "cryoexpVarianceNoise": float(noise.var()),
@@ -67,21 +68,21 @@ def checks(
     scene: Scene, potential: np.ndarray, series: TiltSeries, optics: TiltOptics, voxel_size: float
 ) -> dict[str, dict[str, float]]:
     """Compare one tomogram with closed forms: for each fact its value, what it should be, and the tolerance."""
-    found = {"overlapping_voxels": _check(scene.overlap(), 0, 0)}
+    found = {"overlapping_voxels": check(scene.overlap(), 0, 0)}
     mass = scene.density().sum(dtype=float) * voxel_size**3 / 1000
     if scene.mass:
         # tails of particles at the border are cut, and linear interpolation is not exact
-        found["particle_mass_kda"] = _check(mass, scene.mass, 0.01 * scene.mass)
+        found["particle_mass_kda"] = check(mass, scene.mass, 0.01 * scene.mass)
     if len(scene.particles.classes):
         free = scene.bound_to < 0
         r33 = Rotation.from_quat(scene.particles.quaternions[free]).as_matrix()[:, 2, 2] if free.any() else np.zeros(0)
         if len(r33):
             # |R33| of Haar rotations is uniform on 0..1: mean 1/2, standard deviation 1/sqrt(12)
-            found["haar_mean_abs_r33"] = _check(abs(r33).mean(), 0.5, 4 / math.sqrt(12 * len(r33)))
+            found["haar_mean_abs_r33"] = check(abs(r33).mean(), 0.5, 4 / math.sqrt(12 * len(r33)))
     if optics.detector.ntf_nyquist == optics.detector.mtf_nyquist == 1:
         found["counting_variance"] = _counting(series, optics)
     halves = torch.stack([n.flatten() for n in series.noise]).double()
-    found["correlation_of_half_noise"] = _check(float(torch.corrcoef(halves)[0, 1]), 0, 5 / math.sqrt(halves.shape[1]))
+    found["correlation_of_half_noise"] = check(float(torch.corrcoef(halves)[0, 1]), 0, 5 / math.sqrt(halves.shape[1]))
     return found
 
 
@@ -100,10 +101,11 @@ def _counting(series: TiltSeries, optics: TiltOptics) -> dict[str, float]:
     """Poisson: the noise of contrast has variance (1 + contrast) / (DQE · counts), twice that in each half."""
     ideal = ((1 + series.images) / torch.from_numpy(series.counts)[:, None, None]).mean() * 2 / optics.detector.dqe
     measured = torch.stack(series.noise).double().pow(2).mean()
-    return _check(float(measured / ideal), 1, 0.02)
+    return check(float(measured / ideal), 1, 0.02)
 
 
-def _check(value: float, expected: float, tolerance: float) -> dict[str, float]:
+def check(value: float, expected: float, tolerance: float) -> dict[str, float]:
+    """One fact: what was found, what should be, and how far apart they may be."""
     return {"value": float(value), "expected": float(expected), "tolerance": float(tolerance)}
 
 

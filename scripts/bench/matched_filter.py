@@ -24,7 +24,7 @@ from cryoexp.simulate.structures import load, resolve
 from cryoexp.simulate.subtomograms import Scenes, SubtomogramSimulator
 from cryoexp.simulate.templates import make_templates
 
-KEYS = ("voxel_size", "box", "neighbours", "crowding", "jitter", "nearest_target", "contrast")
+KEYS = ("voxel_size", "box", "neighbours", "crowding", "mass_fraction", "jitter", "nearest_target", "contrast")
 
 
 class Whitener:

@@ -9,7 +9,7 @@ import torch
 from cryoexp import cores
 from cryoexp.config.build import build
 from cryoexp.data.sampler import Draw
-from cryoexp.data.simulated import split
+from cryoexp.data.splits import split
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.star import read_star
 from cryoexp.physics.noise import variance
@@ -151,7 +151,7 @@ def test_dataset_normalisation_is_measured_and_travels(make):
     [
         ("dataset.structures=[dimer80]", "two or more"),
         ("dataset.split=[0.5,0.5,0.5]", "three shares that add up to 1"),
-        ("dataset.crowding=cubes", "spheres, contact"),
+        ("dataset.crowding=cubes", "spheres, contact, scene"),
         ("dataset.box=20", "ribo2500 is 24 voxels"),
         ("dataset.voxel_size=0", "must be positive"),
         ("dataset.optics.voltage=30", r"optics\.voltage=30"),

@@ -11,8 +11,8 @@ from tests.physics.test_noise import OPTICS
 
 NAMES = ["dimer80", "ring240", "barrel700", "ribo2500"]
 SETTINGS = {
-    "voxel_size": 10.0, "box": 32, "neighbours": 4, "crowding": "spheres", "jitter": 2.0, "nearest_target": True,
-    "contrast": "dark",
+    "voxel_size": 10.0, "box": 32, "neighbours": 4, "crowding": "spheres", "mass_fraction": 0.1, "jitter": 2.0,
+    "nearest_target": True, "contrast": "dark",
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_mask_convention_is_several_times_noisier(templates):
 
 
 @pytest.mark.parametrize("jitter", [2.0, 8.0])
-@pytest.mark.parametrize("crowding", ["spheres", "contact"])
+@pytest.mark.parametrize("crowding", ["spheres", "contact", "scene"])
 def test_the_target_is_the_particle_nearest_to_the_centre(templates, jitter, crowding):
     centres = made(templates, jitter=jitter, crowding=crowding).scenes.centres
     distance = centres.norm(dim=2)

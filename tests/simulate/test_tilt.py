@@ -84,7 +84,7 @@ def test_the_reconstruction_is_linear_in_the_noise():
 def test_no_signal_in_the_missing_wedge():
     series = take(ball((24, 24, 12)))
     spectrum = torch.fft.fftn(series.signal).abs() ** 2
-    kz, ky, kx = torch.meshgrid(*(torch.fft.fftfreq(n) for n in SHAPE), indexing="ij")
+    kz, _, kx = torch.meshgrid(*(torch.fft.fftfreq(n) for n in SHAPE), indexing="ij")
     missing = kz.abs() > 3 * kx.abs()  # beyond 71 degrees, clear of the edge of the wedge
     missing &= kz.abs() > 0.1
     assert float(spectrum[missing].mean()) < 0.1 * float(spectrum[~missing & (kz.abs() > 0.1)].mean())

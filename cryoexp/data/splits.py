@@ -1,0 +1,45 @@
+"""How datasets are split into train, val and test."""
+
+import numpy as np
+
+from cryoexp.data.datamodule import SPLITS
+from cryoexp.errors import ConfigError
+from cryoexp.seeds import numpy_generator
+
+
+def check_split(shares: tuple[float, ...]) -> None:
+    """Refuse shares that are not three, or do not add up to one.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"dataset.split={list(shares)}: give three shares that add up to 1")
+
+
+def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
+    """Assign train, val or test to each item, the same shares within every class."""
+    out = np.empty(len(labels), dtype=object)
+    rng = numpy_generator(seed, "split")
+    for label in np.unique(labels):
+        mine = rng.permutation(np.flatnonzero(labels == label))
+        held_out = [max(1, round(share * len(mine))) for share in shares[1:]]
+        bounds = np.cumsum([len(mine) - sum(held_out), *held_out])[:-1]
+        for name, part in zip(SPLITS, np.split(mine, bounds), strict=True):
+            out[part] = name
+    return out
+
+
+def check_counts(counts: tuple[int, ...]) -> None:
+    """Refuse numbers of tomograms that are not three, or leave a split empty.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    if len(counts) != 3 or not all(isinstance(n, int) and n > 0 for n in counts):
+        raise ConfigError(f"dataset.split={list(counts)}: give the numbers of tomograms for train, val and test")
+
+
+def splits_of(counts: tuple[int, ...]) -> list[str]:
+    """Name the split of each tomogram, in order."""
+    return [name for name, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
