@@ -156,4 +156,4 @@ def _mixed(odd: Tensor, even: Tensor, generator: torch.Generator | None) -> Tens
 def _tensor(array: np.ndarray) -> Tensor:
     if array.dtype == np.uint16:
         array = array.astype(np.int32)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array))  # a copy: the map is read-only

@@ -54,7 +54,7 @@ def read_volume(path: str | Path) -> Volume:
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
-    """Write one volume; float64 becomes float32, bool becomes int8.
+    """Write one volume; float64 becomes float32, bool int8, uint8 int8 or, above 127, uint16: MRC has no uint8.
 
     Raises:
         DataError: the data hold NaN or infinite values.
@@ -66,6 +66,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
         data = data.astype(np.float32)
     if data.dtype == bool:
         data = data.astype(np.int8)
+    if data.dtype == np.uint8:
+        data = data.astype(np.int8 if data.max(initial=0) < 128 else np.uint16)
     with mrcfile.new(path, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(data))
         mrc.set_volume()
