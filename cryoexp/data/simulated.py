@@ -66,4 +66,7 @@ class Simulated(DataModule):
         self.folder = folder
         self.setup()
         self.write_observed(folder)
-        write_description(folder, replace(read_description(folder), checksum=checksums(folder)))
+        info = read_description(folder)
+        measured = {support: round(float(value), 6) for support, value in self.snr_measured.items()}
+        made = {**info.made_by, "snr_measured": measured}
+        write_description(folder, replace(info, made_by=made, checksum=checksums(folder)))
