@@ -111,7 +111,8 @@ def subtomograms(folder: Path) -> None:
     templates = _templates(["ring240", "barrel700", "ribo2500"], cfg.voxel_size)
     fig, axes = figure(2, 6, 11, 3.9)
     keys = ("voxel_size", "box", "neighbours", "mass_fraction", "jitter", "nearest_target", "contrast")
-    for block, crowding in enumerate(("spheres", "contact", "scene")):
+    kinds: Any = ("spheres", "contact", "scene")
+    for block, crowding in enumerate(kinds):
         simulator = SubtomogramSimulator(
             templates, crowding=crowding, optics=instantiate(cfg.optics), **{k: cfg[k] for k in keys}
         )
@@ -244,7 +245,7 @@ def _show_labels(ax: Any, labels: np.ndarray) -> None:
 
 def _save(fig: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=100, **({"pil_kwargs": {"quality": 82}} if path.suffix == ".jpg" else {}))
+    fig.savefig(path, dpi=100, pil_kwargs={"quality": 82} if path.suffix == ".jpg" else {})
     plt.close(fig)
 
 

@@ -15,12 +15,6 @@ from cryoexp.simulate.recipe import SceneRecipe
 
 TRIES = 16  # of a place for one thing
 LAYOUTS = 60  # of everything, when one thing finds no place
-HOLE = 6000.0  # Å, radius of the hole in the carbon film
-FILM = 120.0  # Å, its thickness
-THICKNESS = (28.0, 38.0)  # Å, bilayers from head groups to head groups
-LEAFLET = (2.0, 3.0)  # Å, standard deviation of a leaflet
-GAP = (100.0, 160.0)  # Å between the middles of the bilayers of a double membrane
-LEAN = 5.0  # degrees, the most that filaments lean out of the plane of the specimen
 
 
 @dataclass(frozen=True)
@@ -57,25 +51,29 @@ def build_landscape(packing: Packing, recipe: SceneRecipe, voxel_size: float) ->
 
 def _layout(packing: Packing, recipe: SceneRecipe, voxel_size: float) -> Landscape:
     # what is large and has the fewest places comes first
-    filaments = [_filament(packing, kind, voxel_size) for kind, n in recipe.filaments.items() for _ in range(n)]
-    carbon = _carbon(packing, voxel_size) if recipe.carbon else None
+    filaments = [
+        _filament(packing, kind, recipe.filament_lean, voxel_size)
+        for kind, n in recipe.filaments.items()
+        for _ in range(n)
+    ]
+    carbon = _carbon(packing, recipe, voxel_size) if recipe.carbon else None
     entries = sorted(recipe.membranes, key=lambda entry: -max(entry["radius"]))
-    membranes = [_membrane(packing, entry, voxel_size) for entry in entries for _ in range(entry["count"])]
+    membranes = [_membrane(packing, entry, recipe, voxel_size) for entry in entries for _ in range(entry["count"])]
     beads = [_bead(packing, recipe.bead_radius, voxel_size) for _ in range(recipe.beads)]
     return Landscape(carbon, filaments, membranes, beads)
 
 
-def _carbon(packing: Packing, voxel_size: float) -> Carbon:
+def _carbon(packing: Packing, recipe: SceneRecipe, voxel_size: float) -> Carbon:
     for _ in range(TRIES):
-        carbon = random_edge(packing.shape, voxel_size, HOLE, FILM, packing.rng)
+        carbon = random_edge(packing.shape, voxel_size, recipe.carbon_hole, recipe.carbon_thickness, packing.rng)
         if _take(packing, carbon.inside(packing.shape, voxel_size)):
             return carbon
     raise _NoRoom("a carbon film")
 
 
-def _filament(packing: Packing, kind: str, voxel_size: float) -> Filament:
+def _filament(packing: Packing, kind: str, lean: float, voxel_size: float) -> Filament:
     for _ in range(10 * TRIES):
-        filament = random_filament(kind, packing.shape, voxel_size, packing.rng, LEAN)
+        filament = random_filament(kind, packing.shape, voxel_size, packing.rng, lean)
         # a quick look at the monomers first: most tries end here
         if _meets(packing, filament.monomers / voxel_size):
             continue
@@ -84,7 +82,7 @@ def _filament(packing: Packing, kind: str, voxel_size: float) -> Filament:
     raise _NoRoom(f"a {kind}")
 
 
-def _membrane(packing: Packing, entry: dict[str, Any], voxel_size: float) -> Membrane:
+def _membrane(packing: Packing, entry: dict[str, Any], recipe: SceneRecipe, voxel_size: float) -> Membrane:
     for _ in range(TRIES):
         membrane = random_membrane(
             entry["kind"],
@@ -92,9 +90,9 @@ def _membrane(packing: Packing, entry: dict[str, Any], voxel_size: float) -> Mem
             voxel_size,
             packing.rng,
             radius=entry["radius"],
-            thickness=THICKNESS,
-            sigma=LEAFLET,
-            gap=GAP if entry["double"] else None,
+            thickness=recipe.bilayer_thickness,
+            sigma=recipe.leaflet_sigma,
+            gap=recipe.bilayer_gap if entry["double"] else None,
         )
         if _take(packing, membrane.span(membrane.surface_distance(packing.shape, voxel_size))):
             return membrane

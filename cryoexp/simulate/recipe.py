@@ -23,10 +23,16 @@ class SceneRecipe:
         membrane_bound: share of the particles that sit on a membrane, their z axis along its normal.
         membranes: list of ``kind`` (vesicle, ellipsoid, tube or sheet), ``count``, ``double``, ``radius`` [low, high]
             in Å.
+        bilayer_thickness: [low, high] in Å, from head groups to head groups.
+        leaflet_sigma: [low, high] in Å, standard deviation of a leaflet's head groups.
+        bilayer_gap: [low, high] in Å between the middles of the two bilayers of a double membrane.
         filaments: numbers of ``microtubule``, ``actin`` and ``intermediate``.
+        filament_lean: degrees, the most that filaments lean out of the plane of the specimen.
         beads: gold beads.
         bead_radius: [low, high] in Å.
         carbon: whether the edge of a carbon film crosses the field.
+        carbon_hole: radius of the film's hole in Å.
+        carbon_thickness: of the film in Å.
     """
 
     numbers: dict[str, float] | None
@@ -35,10 +41,16 @@ class SceneRecipe:
     touching: float
     membrane_bound: float
     membranes: list[dict[str, Any]]
+    bilayer_thickness: tuple[float, float]
+    leaflet_sigma: tuple[float, float]
+    bilayer_gap: tuple[float, float]
     filaments: dict[str, int]
+    filament_lean: float
     beads: int
     bead_radius: tuple[float, float]
     carbon: bool
+    carbon_hole: float
+    carbon_thickness: float
 
     def __post_init__(self) -> None:
         if self.mass_fraction is not None and not 0 <= self.mass_fraction <= DENSEST:
@@ -51,6 +63,13 @@ class SceneRecipe:
         for key in ("touching", "membrane_bound"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be a share from 0 to 1")
+        for key in ("bilayer_thickness", "leaflet_sigma", "bilayer_gap", "bead_radius"):
+            low, high = getattr(self, key)
+            if not 0 < low <= high:
+                raise ConfigError(f"dataset.scene.{key}=[{low}, {high}] must be a range [low, high] in Å above 0")
+        for key in ("carbon_hole", "carbon_thickness"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be positive, in Å")
         if self.membrane_bound and not any(m.get("count") for m in self.membranes):
             raise ConfigError(f"dataset.scene.membrane_bound={self.membrane_bound}: there are no membranes to sit on")
         for entry in self.membranes:

@@ -123,7 +123,8 @@ def test_infinite_snr_is_the_signal_bit_for_bit(make):
     data.setup()
     batch = data.finish(data.splits["test"].__getitems__([Draw(-1, 0)]))
     z, y, x = batch["corner"][0].tolist()
-    np.testing.assert_array_equal(batch["volume"][0, 0], read(data, "clean", "tomo_004")[z:z+16, y:y+24, x:x+24])  # fmt: skip
+    clean = read(data, "clean", "tomo_004")[z : z + 16, y : y + 24, x : x + 24]
+    np.testing.assert_array_equal(batch["volume"][0, 0], clean)
 
 
 def test_dose_noise_is_left_as_it_is(make):

@@ -21,6 +21,8 @@ NAMES = ["dimer80", "ring240", "barrel700"]
 PLAIN = {
     "numbers": None, "mass_fraction": 0.03, "gap": 1, "touching": 0.0, "membrane_bound": 0.0, "membranes": [],
     "filaments": {}, "beads": 0, "bead_radius": (25.0, 50.0), "carbon": False,
+    "bilayer_thickness": (28.0, 38.0), "leaflet_sigma": (2.0, 3.0), "bilayer_gap": (100.0, 160.0),
+    "filament_lean": 5.0, "carbon_hole": 6000.0, "carbon_thickness": 120.0,
 }  # fmt: skip
 VESICLE = {"kind": "vesicle", "count": 1, "double": False, "radius": (150.0, 200.0)}
 DOUBLE = {"kind": "vesicle", "count": 1, "double": True, "radius": (260.0, 280.0)}
@@ -157,6 +159,7 @@ def test_the_same_seed_gives_the_same_scene(templates):
         ({"membranes": [{**VESICLE, "kind": "cube"}]}, "vesicle, ellipsoid, tube, sheet"),
         ({"membranes": [{**VESICLE, "count": 60}]}, "no room for a vesicle"),
         ({"touching": 1.5}, "touching=1.5 must be a share"),
+        ({"bilayer_gap": (200.0, 100.0)}, r"bilayer_gap=\[200.0, 100.0\] must be a range"),
         ({"gap": -1}, "gap=-1 must be a whole number"),
         ({"filaments": {"hair": 1}}, "microtubule, actin, intermediate"),
         ({"shape": (16, 64, 64)}, r"dataset.shape=\[16, 64, 64\]: barrel700 is 18 voxels"),
