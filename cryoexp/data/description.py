@@ -1,19 +1,21 @@
 """dataset.yaml: what a dataset holds, for people and for programs."""
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 import cryoexp
 from cryoexp.errors import DataError
+from cryoexp.progress import console
 from cryoexp.simulate import VERSION
 
-DESCRIPTION = "dataset.yaml"
+DESCRIPTION, CHECKS = "dataset.yaml", "checks.json"
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "astra-toolbox", "gemmi")  # that decide the bits
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,16 @@ def made_by(recipe: dict[str, Any]) -> dict[str, Any]:
     return {
         "program": f"cryoexp {cryoexp.__version__}",
         "simulator": VERSION,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
+        "versions": {name: version(name) for name in PACKAGES},
         "recipe": recipe,
     }
+
+
+def write_checks(folder: Path, checks: dict[str, Any]) -> None:
+    """Write checks.json, and say so where one failed."""
+    (folder / CHECKS).write_text(json.dumps(checks, indent=1))
+    for failed in checks["failed"]:
+        console.print(f"check failed: {failed} (see {CHECKS})")
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cryoexp.data.cache import cache_key, cached
+from cryoexp.data.cache import cache_key, cached, into_new_folder
 from cryoexp.data.datamodule import DataModule
 from cryoexp.data.description import checksums, read_description, write_description
-from cryoexp.errors import DataError
 from cryoexp.simulate import VERSION
 from cryoexp.simulate.structures import fingerprint
 
@@ -55,11 +54,9 @@ class Simulated(DataModule):
         Raises:
             DataError: the folder holds something, or cannot be written.
         """
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise DataError(f"output={output}: exists and is not empty. Give a new folder")
-        cached(output.parent, output.name, self._export, what="output")
-        (output.parent / f".{output.name}.lock").unlink(missing_ok=True)
-        self.folder = output
+        into_new_folder(output, self._export)
+        self.folder, self.splits = output, {}
+        self.setup()
 
     def _export(self, folder: Path) -> None:
         self.simulate(folder)
@@ -68,5 +65,6 @@ class Simulated(DataModule):
         self.write_observed(folder)
         info = read_description(folder)
         measured = {support: round(float(value), 6) for support, value in self.snr_measured.items()}
-        made = {**info.made_by, "snr_measured": measured}
+        asked = getattr(self, "snr", None)
+        made = {**info.made_by, "snr_requested": "dose" if asked is None else asked, "snr_measured": measured}
         write_description(folder, replace(info, made_by=made, checksum=checksums(folder)))

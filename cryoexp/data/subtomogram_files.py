@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -63,6 +64,11 @@ class SubtomogramRecipe:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must not be negative")
         if not 0 <= self.mass_fraction <= DENSEST:
             raise ConfigError(f"dataset.mass_fraction={self.mass_fraction} is outside 0..{DENSEST}")
+        if self.crowding == "scene" and self.per_class * len(self.structures) <= 2 * CHUNK:
+            raise ConfigError(
+                f"dataset.per_class={self.per_class}: crowding=scene cuts {CHUNK} boxes from each scene, and a scene "
+                f"belongs to one split; give more than {2 * CHUNK} boxes in all"
+            )
         for key, known in (("crowding", ("spheres", "contact", "scene")), ("contrast", ("dark", "bright"))):
             if getattr(self, key) not in known:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
@@ -106,11 +112,20 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
     for stack in (signal, mask):
         stack.close()
     particles = pd.concat(tables, ignore_index=True)
-    particles["cryoexpSplit"] = split(labels.numpy(), recipe.split, recipe.seed)
+    particles["cryoexpSplit"] = _splits(labels.numpy(), recipe)
     optics = recipe.optics
     table = optics_block(recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast)
     write_star(folder / TABLE, {"optics": table, "particles": particles})
     write_description(folder, _describe(recipe, structures, particles, folder))
+
+
+def _splits(labels: np.ndarray, recipe: SubtomogramRecipe) -> np.ndarray:
+    """Split by item; by scene where several boxes are cut from one, since they show the same neighbours."""
+    if recipe.crowding != "scene":
+        return split(labels, recipe.split, recipe.seed)
+    scenes = np.arange(len(labels)) // CHUNK
+    of_scene = split(np.zeros(scenes[-1] + 1, dtype=int), recipe.split, recipe.seed)
+    return of_scene[scenes]
 
 
 def _rows(made: Subtomograms, structures: list[Structure], recipe: SubtomogramRecipe, start: int) -> pd.DataFrame:

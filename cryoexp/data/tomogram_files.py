@@ -10,14 +10,14 @@ import pandas as pd
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryoexp.data.description import DataInfo, checksums, made_by, write_description
+from cryoexp.data.description import DataInfo, checksums, made_by, write_checks, write_description
 from cryoexp.data.splits import splits_of
 from cryoexp.data.tomogram_recipe import TomogramRecipe
 from cryoexp.data.workers import single_threads
-from cryoexp.io.copick import write_picks
+from cryoexp.io.copick import object_name, write_config, write_picks
 from cryoexp.io.mesh import merge, write_ply
-from cryoexp.io.mrc import Volume, write_volume
-from cryoexp.io.star import write_star
+from cryoexp.io.mrc import Volume, write_images, write_volume
+from cryoexp.io.star import optics_block, write_star
 from cryoexp.physics.rotations import matrix_to_euler
 from cryoexp.progress import progress
 from cryoexp.seeds import numpy_generator
@@ -28,7 +28,7 @@ from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import Template, make_templates
 from cryoexp.simulate.tilt import TiltSeries, take_tilt_series
 
-TABLE, PARTICLES, CHECKS = "tomograms.star", "particles.star", "checks.json"
+TABLE, PARTICLES, TILTS = "tomograms.star", "particles.star", "tilts.mrcs"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,15 @@ def simulate(recipe: TomogramRecipe, folder: Path) -> None:
         made = list(workers.map(work, range(len(splits))))
     tomograms = pd.DataFrame([m.row for m in made])
     write_star(folder / TABLE, {"global": tomograms})
-    write_star(folder / PARTICLES, {"particles": pd.concat([m.particles for m in made], ignore_index=True)})
+    o = recipe.optics
+    optics = optics_block(recipe.voxel_size, min(recipe.shape), o.voltage, o.cs, o.amplitude_contrast)
+    particles = pd.concat([m.particles for m in made], ignore_index=True)
+    write_star(folder / PARTICLES, {"optics": optics.drop(columns="rlnImageSize"), "particles": particles})
     checks = truth.summary([m.checks for m in made], tomograms["rlnTomoName"].tolist())
-    (folder / CHECKS).write_text(json.dumps(checks, indent=1))
+    write_checks(folder, checks)
+    write_config(folder / "copick.json", {t.name: t.radius * recipe.voxel_size for t in templates})
     mass = {t.name: t.mass for t in templates}
+    of_dose = tomograms["cryoexpVarianceBox"] / tomograms["cryoexpVarianceNoise"]
     info = DataInfo(
         kind="tomograms",
         classes=["background", *labels],
@@ -77,7 +82,7 @@ def simulate(recipe: TomogramRecipe, folder: Path) -> None:
             "sources": {s.name: s.origin for s in structures},
             "class_fractions": _shares(["background", *labels], sum(m.voxels for m in made)),
             "mass_fraction": round(float(tomograms["cryoexpMassFraction"].mean()), 5),
-            "snr_dose": round(float((tomograms["cryoexpVarianceBox"] / tomograms["cryoexpVarianceNoise"]).mean()), 5),
+            "snr_of_the_dose": round(float(of_dose.mean()), 5),
         },
         checksum=checksums(folder),
     )
@@ -173,14 +178,14 @@ def _particles(scene: Scene, labels: dict[str, list[str]], name: str, folder: Pa
         "cryoexpInstance": np.arange(1, len(placed.classes) + 1),
         "cryoexpMembrane": scene.bound_to + 1,
     }
-    picks = folder / "Picks"
-    picks.mkdir()
+    picks = folder.parent / "copick" / "ExperimentRuns" / name / "Picks"
+    picks.mkdir(parents=True)
     for label, template in enumerate(scene.templates):
         mine = np.flatnonzero(placed.classes == label)
         write_picks(
-            picks / f"cryoexp_0_{template.name.replace('_', '-')}.json",
+            picks / f"cryoexp_0_{object_name(template.name)}.json",
             run=name,
-            name=template.name.replace("_", "-"),
+            name=object_name(template.name),
             centres=placed.centres[mine] * size,
             matrices=matrices[mine],
             instances=mine + 1,
@@ -191,27 +196,33 @@ def _particles(scene: Scene, labels: dict[str, list[str]], name: str, folder: Pa
 
 
 def _write_tilts(folder: Path, series: TiltSeries, recipe: TomogramRecipe) -> None:
-    """Write the counted images and, for each, its angle, exposure, CTF and displacement (RELION 5, IMOD)."""
+    """Write the counted images and, for each, its angle, exposure, CTF and displacement (RELION 5, IMOD).
+
+    RELION and IMOD project x to x cos t + z sin t, we to x cos t - z sin t: angles change sign in the files, and the
+    images are written in the opposite order, so that angles ascend there too. RELION adds the shift to the projected
+    place of a particle.
+    """
     counts = torch.from_numpy(series.counts)[:, None, None]
     observed = counts * (1 + series.images + (series.noise[0] + series.noise[1]) / 2)
-    write_volume(folder / "tilts.mrc", Volume(observed.numpy(), recipe.voxel_size))
-    lines = "".join(f"{angle:.2f}\n" for angle in series.angles)
-    (folder / "tilts.tlt").write_text(lines)
     optics, n = recipe.optics, len(series.angles)
+    write_images(folder / TILTS, observed.flip(0).numpy(), recipe.voxel_size)
+    back = slice(None, None, -1)
+    angles, true_angles, shifts = -series.angles[back], -series.true_angles[back], series.shifts[back]
+    (folder / "tilts.tlt").write_text("".join(f"{angle + 0.0:.2f}\n" for angle in angles))
     table = pd.DataFrame(
         {
-            "rlnMicrographName": [f"{i + 1:06d}@{folder.name}/tilts.mrc" for i in range(n)],
-            "rlnTomoNominalStageTiltAngle": series.angles,
-            "rlnMicrographPreExposure": (series.order * optics.dose / n).round(4),
+            "rlnMicrographName": [f"{i + 1:06d}@{folder.name}/{TILTS}" for i in range(n)],
+            "rlnTomoNominalStageTiltAngle": angles + 0.0,
+            "rlnMicrographPreExposure": (series.order[back] * optics.dose / n).round(4),
             "rlnDefocusU": optics.defocus * 1e4,
             "rlnDefocusV": optics.defocus * 1e4,
             "rlnDefocusAngle": 0.0,
             "rlnTomoXTilt": 0.0,
-            "rlnTomoYTilt": series.true_angles.round(4),
+            "rlnTomoYTilt": true_angles.round(4) + 0.0,
             "rlnTomoZRot": 0.0,
-            "rlnTomoXShiftAngst": -series.shifts[:, 0].round(3),
-            "rlnTomoYShiftAngst": -series.shifts[:, 1].round(3),
-            "cryoexpCounts": series.counts.round(3),
+            "rlnTomoXShiftAngst": shifts[:, 0].round(3),
+            "rlnTomoYShiftAngst": shifts[:, 1].round(3),
+            "cryoexpCounts": series.counts[back].round(3),
         }
     )
     write_star(folder / "tilts.star", {folder.name: table})

@@ -28,8 +28,12 @@ class TomogramRecipe:
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or not all(isinstance(n, int) and n >= 8 for n in self.shape):
             raise ConfigError(f"dataset.shape={list(self.shape)}: give three whole numbers (z, y, x) from 8 on")
-        if self.voxel_size <= 0:
+        if not 0 < self.voxel_size < 1000:
             raise ConfigError(f"dataset.voxel_size={self.voxel_size} must be positive, in Å")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"dataset.seed={self.seed} must be a whole number from 0 on")
+        if not isinstance(self.scene, SceneRecipe):
+            raise ConfigError(f"dataset.scene={self.scene}: change its keys, for example dataset.scene.beads=3")
         if self.contrast not in ("dark", "bright"):
             raise ConfigError(f"dataset.contrast={self.contrast}: choose dark or bright")
         check_counts(self.split)
@@ -40,12 +44,22 @@ class TomogramRecipe:
         Raises:
             ConfigError: a label names what the scene cannot hold.
         """
+        taken = sorted(set(names) & {*OTHER_PARTS, "background"})
+        if taken:
+            raise ConfigError(f"dataset.structures: {', '.join(taken)} means something else here; rename the file")
+        if len({n.replace("_", "-") for n in names}) < len(names):
+            raise ConfigError("dataset.structures: names that differ only in - and _ would share a file of picks")
         if self.labels is None:
             return {part: [part] for part in [*names, *self._other_parts()]}
         unknown = sorted({part for parts in self.labels.values() for part in parts} - {*names, *OTHER_PARTS})
         if unknown:
             known = ", ".join([*names, *OTHER_PARTS])
             raise ConfigError(f"dataset.labels names {', '.join(unknown)}; a scene of these structures has {known}")
+        listed = [part for parts in self.labels.values() for part in parts]
+        if len(set(listed)) < len(listed) or not all(self.labels.values()) or "background" in self.labels:
+            raise ConfigError(
+                f"dataset.labels={self.labels}: every class (background is there anyway) needs parts of its own"
+            )
         return self.labels
 
     def as_dict(self) -> dict[str, Any]:

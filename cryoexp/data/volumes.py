@@ -132,15 +132,19 @@ class VolumeData(Simulated):
         """Add the noisy tomogram and its two half sets to every tomogram, and name them in the table."""
         assert self.folder is not None
         info = read_description(folder)
-        shape = tuple(info.shape)
+        shape, measured = tuple(info.shape), []
         for _, row in self.table.iterrows():
             mine = folder / row["rlnTomoName"]
             clean, odd, even = (open_stack(mine / f"{n}.mrc", shape) for n in ("clean", "noise_odd", "noise_even"))
-            halves = [clean + row["noise"] * noise.astype(np.float32) for noise in (odd, even)]
-            write_volume(mine / "observed.mrc", Volume((halves[0] + halves[1]) / 2, info.voxel_size))
+            halves = [clean + np.float32(row["noise"]) * noise.astype(np.float32) for noise in (odd, even)]
+            observed = (halves[0] + halves[1]) / 2
+            write_volume(mine / "observed.mrc", Volume(observed, info.voxel_size))
+            noise = float((observed - clean).var(dtype=float))
+            measured.append(row["cryoexpVarianceBox"] / noise if noise else math.inf)
             for name, half in zip(("odd", "even"), halves, strict=True):
                 write_volume(mine / f"{name}.mrc", Volume(half.astype(np.float32), info.voxel_size))
         table = self.table.drop(columns="noise")
+        table["cryoexpSnrBox"] = measured
         names = table["rlnTomoName"]
         table["rlnTomoReconstructedTomogram"] = names + "/observed.mrc"
         table["rlnTomoReconstructedTomogramHalf1"] = names + "/odd.mrc"
@@ -152,7 +156,14 @@ class VolumeData(Simulated):
         if self.snr is None:
             return 1.0
         power = row["cryoexpVarianceMask" if self.snr_support == "mask" else "cryoexpVarianceBox"]
-        return 0.0 if math.isinf(self.snr) else math.sqrt(power / (self.snr * row["cryoexpVarianceNoise"]))
+        if math.isinf(self.snr):
+            return 0.0
+        if not power > 0:
+            raise DataError(
+                f"{row['rlnTomoName']}: no signal over the {self.snr_support}, so snr={self.snr:g} has no meaning. "
+                "Put something into dataset.scene, or use dataset.snr_support=box, snr=dose or snr=inf"
+            )
+        return math.sqrt(power / (self.snr * row["cryoexpVarianceNoise"]))
 
     def _samples(self, split: str, shape: tuple[int, int, int]) -> VolumeSamples:
         assert self.folder is not None

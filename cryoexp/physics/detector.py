@@ -66,10 +66,10 @@ class Detector:
         for name in ("dqe", "mtf_nyquist", "ntf_nyquist"):
             value = getattr(self, name)
             if not 0 < value <= 1:
-                raise ConfigError(f"detector.{name}={value} is outside (0, 1]")
+                raise ConfigError(f"dataset.optics.detector.{name}={value} is outside (0, 1]")
         if self.ntf_nyquist < self.mtf_nyquist:
             raise ConfigError(
-                f"detector.ntf_nyquist={self.ntf_nyquist} is below mtf_nyquist={self.mtf_nyquist}: "
+                f"dataset.optics.detector.ntf_nyquist={self.ntf_nyquist} is below mtf_nyquist={self.mtf_nyquist}: "
                 "no detector sees fine detail better than its mean; raise ntf_nyquist"
             )
 

@@ -55,7 +55,7 @@ class Optics:
         if self.envelope is not None:
             _inside("envelope", self.envelope, 0.01, 100, "of the Nyquist frequency")
         if self.noise not in ("counting", "aitom"):
-            raise ConfigError(f"optics.noise={self.noise}: choose counting or aitom")
+            raise ConfigError(f"dataset.optics.noise={self.noise}: choose counting or aitom")
 
     def signal_transfer(self, size: int, voxel_size: float) -> Tensor:
         """Filter of the signal, `(size, size, size // 2 + 1)`, voxel size in Å."""
@@ -121,4 +121,4 @@ def _power(transfer: Tensor) -> float:
 
 def _inside(name: str, value: float, low: float, high: float, unit: str) -> None:
     if not low <= value <= high:
-        raise ConfigError(f"optics.{name}={value} is outside {low}..{high} {unit}".rstrip())
+        raise ConfigError(f"dataset.optics.{name}={value} is outside {low}..{high} {unit}".rstrip())

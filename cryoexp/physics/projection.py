@@ -5,14 +5,13 @@ The transform of a projection is the plane normal to the beam through the middle
 and divided beforehand by the window that linear interpolation puts on it, sinc² along each axis.
 """
 
-import threading
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cryoexp.physics.projectors import has_cuda
+from cryoexp.physics.projectors import ONE_AT_A_TIME, has_cuda
 
 # Error over random views 0.7 % (norms), at most 4 % where a view looks along an axis of the grid, with a pad of 2;
 # 0.2 and 1.7 % with 3, for about four times the work.
@@ -140,12 +139,9 @@ def project_astra(volume: Tensor, rotations: Tensor) -> Tensor:
     u, v, beam = (rotations.double()[:, i] for i in range(3))  # the image's axes in the frame of the volume
     off = n // 2 - (n - 1) / 2  # ASTRA's centre is the middle of the box, ours the voxel n // 2
     vectors = torch.cat([beam, off - off * (u + v), u, v], 1)
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         shape = astra.create_vol_geom(n, n, n)
         views = astra.create_proj_geom("parallel3d_vec", n, n, vectors.cpu().numpy())
         number, lines = astra.create_sino3d_gpu(volume.cpu().numpy(), views, shape)
         astra.data3d.delete(number)
     return torch.from_numpy(lines).permute(1, 0, 2).contiguous().to(volume.device)
-
-
-_ONE_AT_A_TIME = threading.Lock()

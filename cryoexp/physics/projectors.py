@@ -3,6 +3,7 @@
 Both take and give `(z, y, x)` volumes and `(tilts, y, x)` images; `cryoexp.physics.tomography` says where things fall.
 """
 
+import threading
 import warnings
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
+
+ONE_AT_A_TIME = threading.Lock()  # for ASTRA's CUDA code: datasets are made by several threads
 
 
 class MatrixProjector:
@@ -22,8 +25,6 @@ class MatrixProjector:
 
     def __init__(self, shape: tuple[int, int, int], angles: np.ndarray) -> None:
         self.shape, self.angles = shape, angles
-        matrix = _joseph(shape, angles)
-        self.matrix, self.transpose = _csr(matrix), _csr(matrix.T.tocsr())
 
     def forward(self, volume: Tensor) -> Tensor:
         """Project a volume to images."""
@@ -40,6 +41,16 @@ class MatrixProjector:
         back-projection it would add a quarter to the variance of the noise.
         """
         return self._apply(self._interpolation, images, self.shape[0])
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """The projection, made when first used."""
+        return _csr(_joseph(self.shape, self.angles))
+
+    @cached_property
+    def transpose(self) -> Tensor:
+        """Its transpose."""
+        return _csr(_joseph(self.shape, self.angles).T.tocsr())
 
     @cached_property
     def _interpolation(self) -> Tensor:
@@ -157,6 +168,7 @@ def _on_device(create: Any, data: Tensor, image_geometry: dict, volume_geometry:
     import astra
 
     array = np.ascontiguousarray(data.cpu().numpy().transpose(1, 0, 2))
-    number, result = create(array, image_geometry, volume_geometry)
-    astra.data3d.delete(number)
+    with ONE_AT_A_TIME:
+        number, result = create(array, image_geometry, volume_geometry)
+        astra.data3d.delete(number)
     return torch.from_numpy(np.ascontiguousarray(result.transpose(1, 0, 2))).to(data.device)

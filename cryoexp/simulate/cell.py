@@ -64,21 +64,27 @@ class CellRecipe:
     def __post_init__(self) -> None:
         for name in ("voxel_size", "membrane"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"cell.{name}={getattr(self, name)} must be positive")
+                raise ConfigError(f"dataset.cell.{name}={getattr(self, name)} must be positive")
         for name in ("filopodia", "mitochondria", "vesicles", "droplets", "fiducials"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
-                raise ConfigError(f"cell.{name}=[{low}, {high}] must be a range [fewest, most] of numbers from 0 up")
+                raise ConfigError(
+                    f"dataset.cell.{name}=[{low}, {high}] must be a range [fewest, most] of numbers from 0 up"
+                )
         if self.edge < self.membrane:
-            raise ConfigError(f"cell.edge={self.edge} must be at least the membrane's thickness, {self.membrane}")
+            raise ConfigError(
+                f"dataset.cell.edge={self.edge} must be at least the membrane's thickness, {self.membrane}"
+            )
         if self.shape[0] < 2 * self.edge + 4 * self.gap:
             least = int(np.ceil(2 * self.edge + 4 * self.gap))
             raise ConfigError(
-                f"cell.shape={tuple(self.shape)} is too small: a nucleated cell takes {least} voxels in z"
+                f"dataset.cell.shape={tuple(self.shape)} is too small: a nucleated cell takes {least} voxels in z"
             )
         most = (1 - 2 * self.edge / min(self.shape[1:])) / (1 + OUTLINE)
         if not 0 < self.body <= most:
-            raise ConfigError(f"cell.body={self.body} must lie in 0..{most:.2f} for a box of {tuple(self.shape)}")
+            raise ConfigError(
+                f"dataset.cell.body={self.body} must lie in 0..{most:.2f} for a box of {tuple(self.shape)}"
+            )
 
     @property
     def gap(self) -> float:
@@ -174,7 +180,7 @@ def _balls(recipe: CellRecipe, kind: str, name: str, room: Room, generator: np.r
 def _enough(name: str, fewest: int, placed: list[Organelle]) -> list[Organelle]:
     if len(placed) < fewest:
         raise ConfigError(
-            f"cell.{name}: only {len(placed)} of at least {fewest} find room; ask for fewer or a larger shape"
+            f"dataset.cell.{name}: only {len(placed)} of at least {fewest} find room; ask for fewer or a larger shape"
         )
     return placed
 

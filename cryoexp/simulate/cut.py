@@ -10,6 +10,7 @@ from torch import Tensor
 from cryoexp.errors import ConfigError
 from cryoexp.physics.rotations import quaternion_to_matrix
 from cryoexp.simulate.packing import Packing, Placed, pack
+from cryoexp.simulate.specimen import check_shortfall
 from cryoexp.simulate.templates import Template
 from cryoexp.simulate.zoo import VOLUME_PER_DALTON
 
@@ -45,24 +46,34 @@ def cut_from_scene(
         ConfigError: the classes do not find room at this mass fraction.
     """
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-    edge = 2 * math.ceil(sight + max(t.radius for t in templates))
+    targets = int(torch.bincount(labels).max())
     mass = sum(t.mass for t in templates) * 1000 * VOLUME_PER_DALTON
-    each = max(1, round(mass_fraction * (edge * voxel_size) ** 3 / mass))
-    placed = pack(Packing((edge,) * 3, rng, periodic=True), templates, [each] * len(templates), GAP, 0.0)
-    boxes = [_neighbourhood(templates, placed, int(label), edge, sight, rng) for label in labels]
+    # so large that no particle is seen twice in one box, and that every target is a particle of its own
+    least = 2 * (sight + max(t.radius for t in templates))
+    edge = math.ceil(max(least, (targets * mass / mass_fraction) ** (1 / 3) / voxel_size))
+    each = max(targets, round(mass_fraction * (edge * voxel_size) ** 3 / mass))
+    quotas = [each] * len(templates)
+    placed = pack(Packing((edge,) * 3, rng, periodic=True), templates, quotas, GAP, 0.0)
+    check_shortfall(quotas, placed, templates)
+    chosen = _targets(placed, labels, rng)
+    boxes = [_neighbourhood(templates, placed, target, edge, sight) for target in chosen]
     return _stacked(boxes, placed)
 
 
+def _targets(placed: Placed, labels: Tensor, rng: np.random.Generator) -> list[int]:
+    """Choose a particle of its own for every label."""
+    waiting = {
+        label: rng.permutation(np.flatnonzero(placed.classes == label)).tolist() for label in set(labels.tolist())
+    }
+    if any(len(waiting[label]) < int((labels == label).sum()) for label in waiting):
+        raise ConfigError("dataset.mass_fraction: too dense for this mixture of structures; ask for less")
+    return [waiting[label].pop() for label in labels.tolist()]
+
+
 def _neighbourhood(
-    templates: Sequence[Template], placed: Placed, label: int, edge: int, sight: float, rng: np.random.Generator
+    templates: Sequence[Template], placed: Placed, target: int, edge: int, sight: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the particles seen around one of a class, nearest first, and their places about it."""
-    candidates = np.flatnonzero(placed.classes == label)
-    if len(candidates) == 0:
-        raise ConfigError(
-            f"dataset.mass_fraction: no room for {templates[label].name} in the packed scene; ask for less"
-        )
-    target = candidates[rng.integers(len(candidates))]
+    """Numbers of the particles seen around one, nearest first, and their places about it."""
     away = placed.centres - placed.centres[target]
     away -= edge * np.round(away / edge)  # the nearest of the periodic copies
     distance = np.linalg.norm(away, axis=1)

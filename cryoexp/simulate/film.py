@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-CARBON = 5.0  # V above vitreous ice: amorphous carbon of about 2 g/cm³
+CARBON = 7.5  # V above vitreous ice: amorphous carbon of 2 g/cm³, 12.0 V as independent atoms, less 4.5 V
 GRAIN = 0.1  # relative standard deviation of its density
 GRAIN_SIZE = 12.0  # Å, standard deviation of the Gaussian that smooths the grain
 GOLD = 25.0  # V above vitreous ice

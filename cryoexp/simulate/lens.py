@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cryoexp.physics.ctf import ctf, wavelength
-from cryoexp.physics.detector import interaction_constant
+from cryoexp.physics.detector import potential_phase
 from cryoexp.physics.exposure import exposure_filter
 from cryoexp.physics.fourier import image_frequencies, low_pass
 from cryoexp.physics.optics import EDGE
@@ -49,7 +49,7 @@ class Lens:
             exposure: e/Å² received.
             shift: x, y in Å by which the image is displaced.
         """
-        phase = interaction_constant(self.optics.voltage * 1e3) * projection
+        phase = potential_phase(projection, self.optics.voltage * 1e3)
         # what is cut by the border of the field goes on beyond it: zeros would draw a fringe along it
         wide = F.pad(2 * phase[None], (self.pad,) * 4, mode="replicate")[0]
         spectrum = torch.fft.rfft2(wide) * self.window
@@ -71,7 +71,7 @@ class Lens:
             response = response * torch.where(self._ctf(0.0) < 0, -1.0, 1.0)
         if bool((response == 1).all()):
             return images
-        padded = F.pad(images, (self.pad,) * 4, mode="reflect")
+        padded = F.pad(images, (self.pad,) * 4, mode="replicate")
         filtered = torch.fft.irfft2(torch.fft.rfft2(padded) * response, s=padded.shape[-2:])
         return filtered[..., self.pad : -self.pad, self.pad : -self.pad].contiguous()
 

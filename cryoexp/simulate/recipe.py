@@ -6,6 +6,7 @@ from typing import Any
 from cryoexp.errors import ConfigError
 
 DENSEST = 0.45  # of the volume; no packing of this kind goes beyond
+KINDS = ("vesicle", "ellipsoid", "tube", "sheet")
 MEMBRANE_KEYS = {"kind", "count", "double", "radius"}
 
 
@@ -64,17 +65,35 @@ class SceneRecipe:
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be a share from 0 to 1")
         for key in ("bilayer_thickness", "leaflet_sigma", "bilayer_gap", "bead_radius"):
-            low, high = getattr(self, key)
-            if not 0 < low <= high:
-                raise ConfigError(f"dataset.scene.{key}=[{low}, {high}] must be a range [low, high] in Å above 0")
+            _check_range(key, getattr(self, key))
         for key in ("carbon_hole", "carbon_thickness"):
             if getattr(self, key) <= 0:
                 raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be positive, in Å")
         if self.membrane_bound and not any(m.get("count") for m in self.membranes):
             raise ConfigError(f"dataset.scene.membrane_bound={self.membrane_bound}: there are no membranes to sit on")
         for entry in self.membranes:
-            if set(entry) != MEMBRANE_KEYS:
-                raise ConfigError(f"dataset.scene.membranes: {entry} needs exactly {', '.join(sorted(MEMBRANE_KEYS))}")
+            _check_membrane(entry)
         for key in ("gap", "beads"):
-            if not isinstance(getattr(self, key), int) or getattr(self, key) < 0:
-                raise ConfigError(f"dataset.scene.{key}={getattr(self, key)} must be a whole number from 0 on")
+            _check_count(key, getattr(self, key))
+        for kind, count in self.filaments.items():
+            _check_count(f"filaments.{kind}", count)
+
+
+def _check_membrane(entry: Any) -> None:
+    if not isinstance(entry, dict) or set(entry) != MEMBRANE_KEYS:
+        raise ConfigError(f"dataset.scene.membranes: {entry} needs exactly {', '.join(sorted(MEMBRANE_KEYS))}")
+    if entry["kind"] not in KINDS:
+        raise ConfigError(f"dataset.scene.membranes: kind={entry['kind']}: choose one of {', '.join(KINDS)}")
+    _check_count("membranes: count", entry["count"])
+    _check_range("membranes: radius", entry["radius"])
+
+
+def _check_count(key: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"dataset.scene.{key}={value} must be a whole number from 0 on")
+
+
+def _check_range(key: str, value: Any) -> None:
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if len(numbers) != 2 or not all(isinstance(n, int | float) for n in numbers) or not 0 < numbers[0] <= numbers[1]:
+        raise ConfigError(f"dataset.scene.{key}={numbers} must be a range [low, high] in Å above 0")

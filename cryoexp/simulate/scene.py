@@ -117,10 +117,14 @@ class Scene:
         return np.where(particles > 0, particles, out)
 
     def distance(self) -> np.ndarray | None:
-        """Signed distance to the middle of the nearest membrane, `(z, y, x)` float32 in Å; None without membranes."""
+        """Signed distance to the middle of the nearest bilayer, `(z, y, x)` float32 in Å; None without membranes.
+
+        Exact everywhere, negative inside; between the bilayers of a double membrane the sign changes half way.
+        """
         nearest: np.ndarray | None = None
+        across = float(np.linalg.norm(self.shape)) * self.voxel_size
         for membrane in self.membranes:
-            d = membrane.distance_map(self.shape, self.voxel_size)
+            d = membrane.distance_map(self.shape, self.voxel_size, across)
             nearest = d if nearest is None else np.where(abs(d) < abs(nearest), d, nearest)
         return nearest
 
@@ -132,6 +136,14 @@ class Scene:
             d, h, w = shape.mask.shape
             count[z : z + d, y : y + h, x : x + w] += shape.mask
         return int((count > 1).sum())
+
+    def overlap_with_parts(self) -> dict[str, int]:
+        """Voxels that particles share with each kind of thing that is no particle."""
+        particles = self.instances > 0
+        found: dict[str, int] = {}
+        for name, mask in self._masks(set(OTHER_PARTS)):
+            found[name] = found.get(name, 0) + int((mask & particles).sum())
+        return found
 
     def _masks(self, wanted: set[str]) -> list[tuple[str, np.ndarray]]:
         """Voxels of all parts but particles; later ones win."""

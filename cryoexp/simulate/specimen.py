@@ -44,7 +44,7 @@ def build_scene(
     free = [q - int((bound.classes == i).sum()) for i, q in enumerate(quotas)]
     loose = pack(packing, templates, free, recipe.gap, recipe.touching, first=len(bound.classes) + 1)
     placed = Placed(*(np.concatenate(pair) for pair in zip(bound.columns(), loose.columns(), strict=True)))
-    _check_shortfall(quotas, placed, templates)
+    check_shortfall(quotas, placed, templates)
     return Scene(
         shape=shape,
         voxel_size=voxel_size,
@@ -67,10 +67,12 @@ def _quotas(recipe: SceneRecipe, templates: Sequence[Template], volume: float, r
         known = ", ".join(t.name for t in templates)
         raise ConfigError(f"dataset.scene.numbers names {', '.join(unknown)}; dataset.structures has {known}")
     weights = np.array([float(numbers.get(t.name, 0)) for t in templates])
-    if (weights < 0).any():
-        raise ConfigError(f"dataset.scene.numbers={dict(numbers)}: numbers of particles must not be negative")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ConfigError(f"dataset.scene.numbers={dict(numbers)}: numbers of particles must be 0 or more, and finite")
     if recipe.mass_fraction is None:
-        return [round(w) for w in weights]
+        if (weights != weights.round()).any():
+            raise ConfigError(f"dataset.scene.numbers={dict(numbers)}: without mass_fraction these are counts")
+        return [int(w) for w in weights]
     mass = sum(w * t.mass for w, t in zip(weights, templates, strict=True)) * 1000 * VOLUME_PER_DALTON
     expected = weights * (recipe.mass_fraction * volume / mass if mass else 0)
     return [int(n) for n in np.floor(expected + rng.random(len(weights)))]
@@ -85,7 +87,12 @@ def _check_sizes(templates: Sequence[Template], shape: tuple[int, int, int], vox
             )
 
 
-def _check_shortfall(quotas: list[int], placed: Placed, templates: Sequence[Template]) -> None:
+def check_shortfall(quotas: Sequence[int], placed: Placed, templates: Sequence[Template]) -> None:
+    """Refuse a packing in which much of the mass asked for found no room.
+
+    Raises:
+        ConfigError: with what is missing.
+    """
     wanted = sum(q * t.mass for q, t in zip(quotas, templates, strict=True))
     found = sum(templates[i].mass for i in placed.classes)
     if found < (1 - SHORTFALL) * wanted:
@@ -95,6 +102,6 @@ def _check_shortfall(quotas: list[int], placed: Placed, templates: Sequence[Temp
             if q > (placed.classes == i).sum()
         }
         raise ConfigError(
-            f"dataset.scene: only {found / wanted:.0%} of the particles' mass found room (missing: {missing}). "
-            "Ask for less (dataset.scene.mass_fraction or numbers), or a smaller dataset.scene.gap"
+            f"dataset: only {found / wanted:.0%} of the particles' mass found room (missing: {missing}). "
+            "Ask for less (mass_fraction or numbers), or leave a smaller gap"
         )

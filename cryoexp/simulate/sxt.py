@@ -17,8 +17,10 @@ from scipy import ndimage
 
 from cryoexp.errors import ConfigError
 from cryoexp.physics.tomography import TiltGeometry
+from cryoexp.simulate.field import widened
 
 Array = NDArray[np.float32]
+SLAB = 80.0  # degrees; beyond, the sample is turned round and is no slab that could go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +50,25 @@ class SxtOptics:
 
     def __post_init__(self) -> None:
         if not 0 < self.tilt_max <= 90:
-            raise ConfigError(f"sxt.tilt_max={self.tilt_max} is outside 0..90 degrees")
+            raise ConfigError(f"dataset.optics.tilt_max={self.tilt_max} is outside 0..90 degrees")
         if not 0 < self.tilt_step <= 2 * self.tilt_max:
             raise ConfigError(
-                f"sxt.tilt_step={self.tilt_step} leaves no tilt series: take 0..{2 * self.tilt_max:g} degrees"
+                f"dataset.optics.tilt_step={self.tilt_step} leaves no tilt series: "
+                f"take 0..{2 * self.tilt_max:g} degrees"
             )
         if not (self.photons > 0 and math.isfinite(self.photons)):
             raise ConfigError(
-                f"sxt.photons={self.photons} must be a positive, finite number per pixel; "
+                f"dataset.optics.photons={self.photons} must be a positive, finite number per pixel; "
                 "the reconstruction without noise is always given as the signal"
             )
         if not 0 <= self.blur < 100:
-            raise ConfigError(f"sxt.blur={self.blur} is outside 0..100 pixels")
+            raise ConfigError(f"dataset.optics.blur={self.blur} is outside 0..100 pixels")
         if self.reconstruction not in ("fbp", "sirt"):
-            raise ConfigError(f"sxt.reconstruction={self.reconstruction}: choose fbp or sirt")
+            raise ConfigError(f"dataset.optics.reconstruction={self.reconstruction}: choose fbp or sirt")
         if self.window not in ("ramp", "hamming"):
-            raise ConfigError(f"sxt.window={self.window}: choose ramp or hamming")
+            raise ConfigError(f"dataset.optics.window={self.window}: choose ramp or hamming")
         if self.reconstruction == "sirt" and self.iterations < 1:
-            raise ConfigError(f"sxt.iterations={self.iterations} must be at least 1")
+            raise ConfigError(f"dataset.optics.iterations={self.iterations} must be at least 1")
 
     @property
     def angles(self) -> NDArray[np.float64]:
@@ -81,8 +84,8 @@ class SxtImage:
     Attributes:
         signal: reconstruction of the noise-free projections.
         observed: reconstruction of the counts.
-        noise_odd: reconstruction of one half of the photons minus the signal.
-        noise_even: of the other half; independent, and observed ≈ signal + mean of both.
+        noise_odd: reconstruction of one half of the photons minus the signal, less the bias of its logarithm.
+        noise_even: of the other half; observed = signal + mean of both.
         counts: `(tilts, y, x)` int32.
         angles: `(tilts,)` degrees.
     """
@@ -112,7 +115,10 @@ def image_cell(absorption: Array, voxel_size: float, optics: SxtOptics, generato
     z, y, x = absorption.shape
     geometry = TiltGeometry((z, y, x), optics.angles.tolist())
     step = voxel_size / 1e4  # µm
-    expected = optics.photons * transmission(geometry, absorption, step, optics.blur)
+    # the ice goes on beyond the field; a full turn has no use for it
+    wide, margin = widened(absorption, optics.angles, "edge" if optics.tilt_max <= SLAB else "none")
+    beyond = TiltGeometry((z, y, wide.shape[2]), optics.angles.tolist())
+    expected = optics.photons * transmission(beyond, wide, step, optics.blur)[..., margin : margin + x]
     odd, even = (generator.poisson(expected / 2).astype(np.int32) for _ in range(2))
 
     def reconstruct(counts: NDArray, photons: float) -> Array:
@@ -121,12 +127,16 @@ def image_cell(absorption: Array, voxel_size: float, optics: SxtOptics, generato
             return (geometry.sirt(images, optics.iterations) / step).numpy()
         return (geometry.wbp(images, optics.window) / step).numpy()
 
-    signal = reconstruct(expected, optics.photons)
+    signal, observed = reconstruct(expected, optics.photons), reconstruct(odd + even, optics.photons)
+    halves = [reconstruct(half, optics.photons / 2) - signal for half in (odd, even)]
+    # the logarithm of a half is biased more than that of the whole: both halves are moved so that their mean is the
+    # noise of the whole
+    bias = (halves[0] + halves[1]) / 2 - (observed - signal)
     return SxtImage(
         signal=signal,
-        observed=reconstruct(odd + even, optics.photons),
-        noise_odd=reconstruct(odd, optics.photons / 2) - signal,
-        noise_even=reconstruct(even, optics.photons / 2) - signal,
+        observed=observed,
+        noise_odd=halves[0] - bias,
+        noise_even=halves[1] - bias,
         counts=odd + even,
         angles=optics.angles,
     )

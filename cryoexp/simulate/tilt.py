@@ -14,8 +14,11 @@ from cryoexp.errors import ConfigError
 from cryoexp.physics.detector import transmission
 from cryoexp.physics.exposure import acquisition_order
 from cryoexp.physics.tomography import TiltGeometry
+from cryoexp.simulate.field import widened
 from cryoexp.simulate.lens import Lens
 from cryoexp.simulate.tilt_optics import TiltOptics
+
+LEAST = 0.1  # electrons a pixel, without which there is no image
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,19 @@ def take_tilt_series(potential: Tensor, voxel_size: float, optics: TiltOptics, r
     order = acquisition_order(angles.tolist(), optics.scheme)
     each = optics.dose / len(angles)
     exposure = (order + 0.5) * each
-    projections = TiltGeometry(shape, true_angles.tolist()).project(potential) * voxel_size
-    lens = Lens((shape[1], shape[2]), voxel_size, optics)
     tilts = np.deg2rad(true_angles)
+    counts = _counts(optics, tilts, shape[0] * voxel_size, each * voxel_size**2)
+    wide, margin = widened(potential.numpy(), true_angles, optics.surroundings)
+    beyond = (shape[0], shape[1], wide.shape[2])
+    projections = TiltGeometry(beyond, true_angles.tolist()).project(torch.from_numpy(wide)) * voxel_size
+    projections = projections[..., margin : margin + shape[2]]
+    lens = Lens((shape[1], shape[2]), voxel_size, optics)
     contrast = [
         lens.contrast(projections[i], float(tilts[i]), float(exposure[i]), (float(shifts[i, 0]), float(shifts[i, 1])))
         for i in range(len(angles))
     ]
     # exp keeps thick matter from giving negative intensities; thin matter does not notice
     intensity = torch.exp(-torch.stack(contrast))
-    thickness = optics.thickness or shape[0] * voxel_size
-    through = transmission(thickness, optics.mean_free_path, torch.tensor(tilts)).float()
-    counts = each * voxel_size**2 * through
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     half = counts[:, None, None] / 2
     noise = [optics.detector.noise(intensity * half, generator) / half for _ in range(2)]
@@ -105,6 +109,18 @@ def take_tilt_series(potential: Tensor, voxel_size: float, optics: TiltOptics, r
         noise_volumes=(odd, even),
         counts=counts.numpy(),
     )
+
+
+def _counts(optics: TiltOptics, tilts: np.ndarray, height: float, dose: float) -> Tensor:
+    """Electrons a pixel that empty ice lets through, `(t,)`; ``dose`` is what comes to a pixel."""
+    thickness = optics.thickness or height
+    counts = dose * transmission(thickness, optics.mean_free_path, torch.tensor(tilts)).float()
+    if counts.min() < LEAST:
+        raise ConfigError(
+            f"dataset.optics.thickness={thickness:g} Å: only {float(counts.min()):.1e} electrons a pixel come through "
+            "at the highest tilt. Use thinner ice, a larger mean_free_path or dose, or a smaller tilt_max"
+        )
+    return counts
 
 
 def _reconstruct(lens: Lens, geometry: TiltGeometry, images: Tensor, optics: TiltOptics) -> Tensor:

@@ -22,13 +22,15 @@ class TiltOptics:
         voltage: kV.
         cs: mm.
         amplitude_contrast: 0..1.
-        tilt_max: degrees.
+        tilt_max: degrees, at most 80: a slab cannot be seen edge on.
         tilt_step: degrees.
         scheme: order of the tilts: dose_symmetric, bidirectional or continuous.
         dose: of the whole series, e/Å².
         exposure_filter: whether detail fades with the dose received.
         mean_free_path: of inelastic scattering in ice, Å.
         thickness: of the ice, Å; None: the height of the volume.
+        surroundings: mirror (the specimen goes on beyond the field as its mirror image, so that tilted images are full)
+            or none (empty ice).
         detector: DQE, MTF and NTF.
         shift_error: standard deviation of the misalignment of each image, Å.
         angle_error: standard deviation of the error of each tilt angle, degrees.
@@ -55,6 +57,7 @@ class TiltOptics:
     exposure_filter: bool
     mean_free_path: float
     thickness: float | None
+    surroundings: Literal["mirror", "none"]
     detector: Detector
     shift_error: float
     angle_error: float
@@ -71,31 +74,32 @@ class TiltOptics:
             "voltage": (80, 1000, "kV"),
             "cs": (0, 10, "mm"),
             "amplitude_contrast": (0, 1, ""),
-            "tilt_max": (0, 90, "degrees"),
+            "tilt_max": (0, 80, "degrees"),
             "tilt_step": (0.1, 90, "degrees: at least one tilt is needed"),
             "dose": (0.1, 1e5, "e/Å²"),
             "mean_free_path": (100, 1e5, "Å"),
             "shift_error": (0, 1e3, "Å"),
-            "angle_error": (0, 10, "degrees"),
+            "angle_error": (0, 2, "degrees"),
             "iterations": (1, 10_000, ""),
         }
         for key, (low, high, unit) in ranges.items():
             value = getattr(self, key)
             if not low <= value <= high:
-                raise ConfigError(f"optics.{key}={value} is outside {low:g}..{high:g} {unit}".rstrip())
+                raise ConfigError(f"dataset.optics.{key}={value} is outside {low:g}..{high:g} {unit}".rstrip())
         choices = {
             "scheme": ("dose_symmetric", "bidirectional", "continuous"),
             "reconstruction": ("wbp", "sirt"),
             "window": ("ramp", "hamming"),
+            "surroundings": ("mirror", "none"),
         }
         for key, known in choices.items():
             if getattr(self, key) not in known:
-                raise ConfigError(f"optics.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
+                raise ConfigError(f"dataset.optics.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
         if self.low_pass is not None and self.low_pass <= 0:
-            raise ConfigError(f"optics.low_pass={self.low_pass}: give Å above 0, or null for none")
+            raise ConfigError(f"dataset.optics.low_pass={self.low_pass}: give Å above 0, or null for none")
         if self.thickness is not None and self.thickness <= 0:
             raise ConfigError(
-                f"optics.thickness={self.thickness}: give Å above 0, or null for the height of the volume"
+                f"dataset.optics.thickness={self.thickness}: give Å above 0, or null for the height of the volume"
             )
 
     @property

@@ -53,14 +53,14 @@ def read(data, name, tomogram="tomo_001"):
 def test_the_whole_truth_is_there(data):
     names = {f.name for f in (data.folder / "tomo_001").iterdir()}
     volumes = {f"{n}.mrc" for n in ("density", "clean", "noise_odd", "noise_even", "semantic", "instances", "sdf")}
-    assert names >= volumes | {"membranes.ply", "tilts.mrc", "tilts.star", "tilts.tlt", "scene.json", "Picks"}
+    assert names >= volumes | {"membranes.ply", "tilts.mrcs", "tilts.star", "tilts.tlt", "scene.json"}
     checks = json.loads((data.folder / "checks.json").read_text())
     assert checks["passed"], checks["failed"]
     assert set(checks["tomograms"]) == {"tomo_001", "tomo_002", "tomo_003", "tomo_004"}
 
 
 def test_every_volume_carries_its_voxel_size(data):
-    for file in (data.folder / "tomo_001").glob("*.mrc"):
+    for file in (data.folder / "tomo_001").glob("*.mrc*"):
         with mrcfile.open(file, header_only=True) as mrc:
             assert mrc.voxel_size.x == pytest.approx(10.0)
             assert mrcfile.validate(file)
@@ -85,7 +85,7 @@ def test_coordinates_name_the_particles(data):
         assert (semantic[tuple(voxels[:, ::-1].T)] == row["rlnClassNumber"]).all()
         centred = row[[f"rlnCenteredCoordinate{a}Angst" for a in "XYZ"]].to_numpy(float)
         np.testing.assert_allclose(centred, (centre - [28, 24, 12]) * 10, atol=2e-3)
-    picks = json.loads((data.folder / "tomo_001" / "Picks" / "cryoexp_0_dimer80.json").read_text())
+    picks = json.loads((data.folder / "copick/ExperimentRuns/tomo_001/Picks/cryoexp_0_dimer80.json").read_text())
     first = rows[rows["cryoexpClassName"] == "dimer80"].iloc[0]
     assert picks["points"][0]["location"]["x"] == pytest.approx(10 * first["rlnCoordinateX"], abs=2e-3)
     turn = np.array(picks["points"][0]["transformation_"])[:3, :3]
@@ -96,13 +96,52 @@ def test_coordinates_name_the_particles(data):
 
 def test_tilts_have_angles_exposures_and_optics(data):
     tilts = next(iter(read_star(data.folder / "tomo_001" / "tilts.star").values()))
-    stack = read(data, "tilts")
+    stack = mrcfile.read(data.folder / "tomo_001" / "tilts.mrcs")
     assert len(tilts) == len(stack) == 13
     assert tilts["rlnTomoYTilt"].tolist() == list(range(-60, 61, 10))
     assert tilts.loc[tilts["rlnTomoYTilt"] == 0, "rlnMicrographPreExposure"].item() == 0
     assert tilts["rlnMicrographPreExposure"].max() == pytest.approx(120 * 12 / 13, rel=1e-4)
     np.testing.assert_allclose(stack.mean((1, 2)), tilts["cryoexpCounts"], rtol=0.05)
     assert (data.folder / "tomo_001" / "tilts.tlt").read_text().splitlines()[0] == "-60.00"
+
+
+def test_relion_finds_particles_in_the_tilted_images(make):
+    """RELION 5: x' = x cos t + z sin t + shift, y' = y + shift, about the middle of the image."""
+    data = make(
+        "dataset.structures=[ring240]",
+        "dataset.scene.numbers={ring240: 1}",
+        "dataset.scene.mass_fraction=null",
+        "dataset.scene.membranes=[]",
+        "dataset.shape=[36,64,64]",
+        "dataset.optics.shift_error=40",
+        "dataset.optics.surroundings=none",
+        "dataset.optics.dose=1e5",
+        "dataset.optics.exposure_filter=false",
+    )
+    data.prepare_data()
+    stack = mrcfile.read(data.folder / "tomo_001/tilts.mrcs")
+    tilts = next(iter(read_star(data.folder / "tomo_001/tilts.star").values()))
+    particle = read_star(data.folder / "particles.star")["particles"].iloc[0]
+    x, y, z = (particle[f"rlnCenteredCoordinate{a}Angst"] / 10 for a in "XYZ")
+    for image, (_, row) in zip(stack, tilts.iterrows(), strict=True):
+        angle = np.deg2rad(row["rlnTomoYTilt"])
+        u = x * np.cos(angle) + z * np.sin(angle) + row["rlnTomoXShiftAngst"] / 10 + 32
+        v = y + row["rlnTomoYShiftAngst"] / 10 + 32
+        dark = np.clip(np.median(image) - image, 0, None) ** 2
+        rows, columns = np.indices(image.shape)
+        near = np.hypot(columns - u, rows - v) < 12
+        found = [(axis * dark * near).sum() / (dark * near).sum() for axis in (columns, rows)]
+        assert found == pytest.approx([u, v], abs=1)
+
+
+def test_copick_opens_the_project(data, monkeypatch):
+    copick = pytest.importorskip("copick")
+    monkeypatch.chdir(data.folder)
+    root = copick.from_file("copick.json")
+    picks = root.get_run("tomo_001").get_picks("dimer80")
+    rows = read_star(data.folder / "particles.star")["particles"]
+    rows = rows[(rows["rlnTomoName"] == "tomo_001") & (rows["cryoexpClassName"] == "dimer80")]
+    assert len(picks[0].points) == len(rows)
 
 
 @pytest.mark.parametrize("support", ["box", "mask"])

@@ -16,7 +16,8 @@ VOXEL = 10.0
 OPTICS = {
     "resolution": 30.0, "ctf": True, "defocus": 3.0, "voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.07,
     "tilt_max": 60.0, "tilt_step": 3.0, "scheme": "dose_symmetric", "dose": 120.0, "exposure_filter": False,
-    "mean_free_path": 3500.0, "thickness": None, "detector": Detector(dqe=1.0, mtf_nyquist=1.0, ntf_nyquist=1.0),
+    "mean_free_path": 3500.0, "thickness": None, "surroundings": "none",
+    "detector": Detector(dqe=1.0, mtf_nyquist=1.0, ntf_nyquist=1.0),
     "shift_error": 0.0, "angle_error": 0.0, "phase_flip": False, "low_pass": None,
     "reconstruction": "wbp", "window": "hamming", "iterations": 10,
 }  # fmt: skip

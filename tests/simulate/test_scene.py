@@ -121,6 +121,16 @@ def test_double_membranes_are_one_object_of_two_bilayers(templates):
     assert (abs(scene.distance()) < 5).any()
 
 
+def test_distances_are_negative_inside_every_vesicle(templates):
+    scene = build(templates, membranes=[{**VESICLE, "count": 2}], mass_fraction=0.005)
+    distance = scene.distance()
+    for membrane in scene.membranes:
+        x, y, z = np.rint(np.clip(membrane.surface.centre / VOXEL, 0, np.array(SHAPE[::-1]) - 1)).astype(int)
+        inside = membrane.surface.distance(np.array([[x, y, z]]) * VOXEL)[0]
+        assert distance[z, y, x] == pytest.approx(inside, abs=1)
+        assert inside < -100
+
+
 def test_distance_is_none_without_membranes(templates):
     assert build(templates).distance() is None
 
@@ -152,12 +162,18 @@ def test_the_same_seed_gives_the_same_scene(templates):
         ({"mass_fraction": 0.6}, "mass_fraction=0.6: particles can take 0 to 0.45"),
         ({"mass_fraction": None}, "give mass_fraction, or numbers"),
         ({"numbers": {"ribo2500": 1}}, "numbers names ribo2500; dataset.structures has dimer80"),
-        ({"numbers": {"dimer80": -1}}, "must not be negative"),
+        ({"numbers": {"dimer80": -1}}, "must be 0 or more"),
         ({"numbers": {"barrel700": 500}, "mass_fraction": None}, "of the particles' mass found room"),
         ({"membrane_bound": 0.5}, "there are no membranes to sit on"),
         ({"membranes": [{"kind": "vesicle"}]}, "needs exactly count, double, kind, radius"),
-        ({"membranes": [{**VESICLE, "kind": "cube"}]}, "vesicle, ellipsoid, tube, sheet"),
+        ({"membranes": [{**VESICLE, "kind": "cube"}]}, "kind=cube: choose one of vesicle, ellipsoid, tube, sheet"),
         ({"membranes": [{**VESICLE, "count": 60}]}, "no room for a vesicle"),
+        ({"membranes": [{**VESICLE, "radius": (100.0, 80.0)}]}, "radius=.* must be a range"),
+        ({"membranes": [{**VESICLE, "count": "two"}]}, "count=two must be a whole number"),
+        ({"filaments": {"actin": 1.5}}, "filaments.actin=1.5 must be a whole number"),
+        ({"bead_radius": 50.0}, r"bead_radius=\[50.0\] must be a range"),
+        ({"numbers": {"dimer80": 0.4}, "mass_fraction": None}, "without mass_fraction these are counts"),
+        ({"numbers": {"dimer80": float("inf")}}, "and finite"),
         ({"touching": 1.5}, "touching=1.5 must be a share"),
         ({"bilayer_gap": (200.0, 100.0)}, r"bilayer_gap=\[200.0, 100.0\] must be a range"),
         ({"gap": -1}, "gap=-1 must be a whole number"),

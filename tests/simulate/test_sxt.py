@@ -99,17 +99,17 @@ def test_tilts_are_symmetric():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tilt_max": 0}, "sxt.tilt_max=0"),
-        ({"tilt_max": 91}, "sxt.tilt_max=91"),
-        ({"tilt_step": 0}, "sxt.tilt_step=0"),
+        ({"tilt_max": 0}, "optics.tilt_max=0"),
+        ({"tilt_max": 91}, "optics.tilt_max=91"),
+        ({"tilt_step": 0}, "optics.tilt_step=0"),
         ({"tilt_step": 121}, "no tilt series"),
-        ({"photons": -1}, "sxt.photons=-1"),
-        ({"photons": 0}, "sxt.photons=0"),
+        ({"photons": -1}, "optics.photons=-1"),
+        ({"photons": 0}, "optics.photons=0"),
         ({"photons": float("inf")}, "given as the signal"),
-        ({"blur": -1}, "sxt.blur=-1"),
+        ({"blur": -1}, "optics.blur=-1"),
         ({"reconstruction": "art"}, "choose fbp or sirt"),
         ({"window": "hann"}, "choose ramp or hamming"),
-        ({"reconstruction": "sirt", "iterations": 0}, "sxt.iterations=0"),
+        ({"reconstruction": "sirt", "iterations": 0}, "optics.iterations=0"),
     ],
 )
 def test_impossible_optics_are_refused(change, message):
