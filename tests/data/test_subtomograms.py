@@ -180,3 +180,29 @@ def test_a_damaged_dataset_is_named(make, tmp_path):
     data.splits = {}
     with pytest.raises(DataError, match=r"copy/signal\.mrcs"):
         data.setup()
+
+
+def test_a_full_disk_is_one_clear_error(composed, tmp_path, monkeypatch):
+    """Space is taken before anything is mapped: a hole in a mapped file on a full disk would end the process."""
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    data = build(composed(f"paths.data_dir={tmp_path / 'disk'}").dataset)
+    with pytest.raises(DataError, match="No space left on device"):
+        data.prepare_data()
+    assert not [f for f in (tmp_path / "disk").iterdir() if f.is_dir()]
+
+
+def test_boxes_of_one_scene_are_in_one_split(composed):
+    """They show the same neighbours."""
+    small = ["dataset.crowding=scene", "dataset.mass_fraction=0.02", "dataset.per_class=44"]
+    data = build(composed(*small, "dataset.structures=[dimer80,ring240,barrel560]").dataset)
+    data.setup()
+    splits = data.table["cryoexpSplit"].to_numpy()
+    for start in range(0, len(splits), 32):
+        assert len(set(splits[start : start + 32])) == 1
+    assert set(splits) == {"train", "val", "test"}
+    with pytest.raises(ConfigError, match="belongs to one split"):
+        build(composed("dataset.crowding=scene", "dataset.per_class=10").dataset)
