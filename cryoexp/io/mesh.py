@@ -13,10 +13,17 @@ COMMENT = "Written by cryoexp, x y z in angstrom"
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles: vertices `(n, 3)` x, y, z in Å, faces `(m, 3)` indices, counter-clockwise seen from outside."""
+    """Triangles.
+
+    Attributes:
+        vertices: `(n, 3)` x, y, z in Å.
+        faces: `(m, 3)` indices, counter-clockwise seen from outside.
+        normals: `(n, 3)` outward unit normals of the vertices, where they are known.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
+    normals: np.ndarray | None = None
 
     def face_areas(self) -> np.ndarray:
         """Return the area of every triangle in Å², `(m,)`."""
@@ -43,7 +50,9 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
     counts = [0, *(len(mesh.vertices) for mesh in meshes)]
     vertices = [np.zeros((0, 3)), *(mesh.vertices for mesh in meshes)]
     faces = [mesh.faces + first for mesh, first in zip(meshes, np.cumsum(counts), strict=False)]
-    return Mesh(np.concatenate(vertices), np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces]))
+    known = [mesh.normals for mesh in meshes if mesh.normals is not None]
+    normals = np.concatenate(known) if known and len(known) == len(meshes) else None
+    return Mesh(np.concatenate(vertices), np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces]), normals)
 
 
 def write_ply(path: str | Path, mesh: Mesh) -> None:
@@ -59,17 +68,19 @@ def write_ply(path: str | Path, mesh: Mesh) -> None:
             f"{path}: not written, faces name vertices {mesh.faces.min()}..{mesh.faces.max()}, "
             f"the mesh has 0..{len(mesh.vertices) - 1}"
         )
+    columns = [mesh.vertices] if mesh.normals is None else [mesh.vertices, mesh.normals]
+    normals = mesh.normals is not None
     header = [
         "ply",
         "format binary_little_endian 1.0",
         f"comment {COMMENT}",
         f"element vertex {len(mesh.vertices)}",
-        *(f"property float {axis}" for axis in "xyz"),
+        *(f"property float {axis}" for axis in ("x", "y", "z", *(["nx", "ny", "nz"] if normals else []))),
         f"element face {len(mesh.faces)}",
         "property list uchar int vertex_indices",
         "end_header\n",
     ]
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("vertices", "<i4", 3)])
     faces["count"], faces["vertices"] = 3, mesh.faces
-    vertices = np.ascontiguousarray(mesh.vertices, dtype="<f4")
+    vertices = np.ascontiguousarray(np.hstack(columns), dtype="<f4")
     Path(path).write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())

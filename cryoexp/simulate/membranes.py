@@ -150,7 +150,8 @@ def _level_mesh(surface: Surface, level: float, shape: tuple[int, int, int], vox
         return merge([])
     vertices, faces, _, _ = marching_cubes(volume, level, gradient_direction="ascent", allow_degenerate=False)
     points = vertices[:, ::-1].astype(float) * voxel_size
-    return Mesh(_projected(points, surface, level), faces.astype(np.int64))
+    exact = _projected(points, surface, level)
+    return Mesh(exact, faces.astype(np.int64), surface.normals(exact))
 
 
 def _projected(points: np.ndarray, surface: Surface, level: float) -> np.ndarray:

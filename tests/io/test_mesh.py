@@ -37,6 +37,19 @@ def test_trimesh_reads_what_was_written(tmp_path):
     assert read.volume == pytest.approx(4)
 
 
+def test_normals_travel(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    directions = TETRAHEDRON.vertices + [1.0, 2.0, 3.0]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    with_normals = Mesh(TETRAHEDRON.vertices, TETRAHEDRON.faces, directions)
+    both = merge([with_normals, with_normals])
+    write_ply(tmp_path / "n.ply", both)
+    read = trimesh.load(tmp_path / "n.ply", process=False)
+    np.testing.assert_allclose(read.vertex_normals, np.vstack([directions] * 2), atol=1e-6)
+    np.testing.assert_array_equal(read.faces, both.faces)
+    assert merge([with_normals, TETRAHEDRON]).normals is None
+
+
 def test_the_header_names_the_unit(tmp_path):
     write_ply(tmp_path / "empty.ply", merge([]))
     header = (tmp_path / "empty.ply").read_bytes().decode().splitlines()
