@@ -39,7 +39,7 @@ def test_trimesh_reads_what_was_written(tmp_path):
 
 def test_normals_travel(tmp_path):
     trimesh = pytest.importorskip("trimesh")
-    directions = TETRAHEDRON.vertices + [1.0, 2.0, 3.0]
+    directions = TETRAHEDRON.vertices + np.array([1.0, 2.0, 3.0])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     with_normals = Mesh(TETRAHEDRON.vertices, TETRAHEDRON.faces, directions)
     both = merge([with_normals, with_normals])
