@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cryoexp.data.description import DataInfo
+from cryoexp.data.normalise import Normalise
 from cryoexp.data.sampler import Draw, EpochSampler
 
 Batch = dict[str, Tensor]
@@ -31,8 +33,8 @@ class Samples(Dataset[Any]):
 class DataModule(pl.LightningDataModule):
     """Simulated or real data, for every task.
 
-    Subclasses give ``prepare_data`` (make or check the dataset folder), ``open`` (read its description and one split)
-    and ``finish`` (the work on the device: noise, normalisation, augmentation).
+    Subclasses give ``prepare_data`` (make or check the dataset folder), ``open`` (read its description and one split),
+    ``finish`` (the work on the device: noise, normalisation, augmentation) and the ``normalise`` that it applies.
 
     Args:
         batch_size: items a step and device.
@@ -43,6 +45,7 @@ class DataModule(pl.LightningDataModule):
     sample: ClassVar[str]
     takes_dose: ClassVar[bool] = False  # whether snr=dose means something
     info: DataInfo
+    normalise: Normalise
     snr_measured: dict[str, float]  # by support; empty for real data
 
     def __init__(self, *, batch_size: int, num_workers: int | str, run_seed: int) -> None:
@@ -59,9 +62,18 @@ class DataModule(pl.LightningDataModule):
     def finish(self, batch: Batch) -> Batch:
         """Turn what was read into what the task sees, on the batch's device."""
 
-    @abstractmethod
     def passport(self) -> dict[str, Any]:
         """Return what a checkpoint must know of its data, in plain values: classes, voxel size, normalisation."""
+        info = self.info
+        return {
+            "sample": self.sample,
+            "classes": info.classes,
+            "masses": info.masses,
+            "voxel_size": info.voxel_size,
+            "shape": info.shape,
+            "contrast": info.contrast,
+            "normalise": asdict(self.normalise),
+        }
 
     @abstractmethod
     def describe(self) -> str:

@@ -31,7 +31,6 @@ class ParticleData(DataModule):
     folder: Path | None
     table: pd.DataFrame
     optics_table: pd.DataFrame
-    normalise: Normalise
 
     @abstractmethod
     def noisy(self, batch: Batch) -> Tensor:

@@ -1,6 +1,5 @@
 """Simulated single-particle projections: a fixed stack on disk, and new views of its map while training."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,19 +147,6 @@ class ProjectionData(ParticleData, Simulated):
     def project(self, batch: Batch) -> Tensor:
         """Make the noise-free images of a batch's views on its device: `(b, 1, y, x)`."""
         return self.simulator.image(Views(batch["rotation"], batch["shift"], batch["defocus"]))[:, None]
-
-    def passport(self) -> dict[str, Any]:
-        """Structure, voxel size, contrast and normalisation."""
-        info = self.info
-        return {
-            "sample": self.sample,
-            "classes": info.classes,
-            "masses": info.masses,
-            "voxel_size": info.voxel_size,
-            "shape": info.shape,
-            "contrast": info.contrast,
-            "normalise": asdict(self.normalise),
-        }
 
     def describe(self) -> str:
         """Numbers, sizes, the views, and the SNR under both conventions."""

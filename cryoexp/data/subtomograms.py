@@ -1,6 +1,5 @@
 """Simulated subtomograms: made once into a dataset folder, with the noise added when they are loaded."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,19 +158,6 @@ class SubtomogramData(ParticleData, Simulated):
         if self.trainer:
             self.splits["train"].epochs = self.trainer.max_epochs or 0
         return super().train_dataloader()
-
-    def passport(self) -> dict[str, Any]:
-        """Classes, voxel size, contrast and normalisation."""
-        info = self.info
-        return {
-            "sample": self.sample,
-            "classes": info.classes,
-            "masses": info.masses,
-            "voxel_size": info.voxel_size,
-            "shape": info.shape,
-            "contrast": info.contrast,
-            "normalise": asdict(self.normalise),
-        }
 
     def describe(self) -> str:
         """Numbers, sizes, and the SNR under both conventions."""

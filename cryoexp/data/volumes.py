@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,18 +102,6 @@ class VolumeData(Simulated):
             for key in ("volume", "label", "instance"):
                 out[key] = apply(out[key], batch["operation"], self.operations)
         return out
-
-    def passport(self) -> dict[str, Any]:
-        """Classes, voxel size, contrast and normalisation."""
-        info = self.info
-        return {
-            "sample": self.sample,
-            "classes": info.classes,
-            "masses": info.masses,
-            "voxel_size": info.voxel_size,
-            "contrast": info.contrast,
-            "normalise": asdict(self.normalise),
-        }
 
     def describe(self) -> str:
         """Numbers, sizes, and the SNR under both conventions."""
