@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from cryoexp.progress import progress
 
 SHORTEST = 0.5  # of the box: a shorter crop is refused even where short ones are padded
 CENTRE = ["z", "y", "x"]
-Missing = Literal["refuse", "pad"]
 
 
 def check_classes(table: pd.DataFrame, given: list[str] | None, problems: Problems) -> list[str]:
@@ -66,32 +64,26 @@ def check_voxel_sizes(files: Files, given: float | None, nominal: float | None, 
     return common
 
 
-def check_shapes(table: pd.DataFrame, files: Files, box: int | None, short: Missing, problems: Problems) -> int:
-    """Return the edge of the boxes, and add the columns z, y, x (their middle voxels) and ``padded`` to the table.
+def check_shapes(table: pd.DataFrame, files: Files, box: int, *, pad: bool, crop: bool, problems: Problems) -> None:
+    """Add the columns z, y, x (the middle voxels) and ``padded`` to a table of whole volumes.
 
     Args:
-        table: of whole volumes; ``file`` says where they are.
+        table: ``file`` says where the volumes are.
         files: that hold them.
-        box: edge asked for; larger volumes give their middle. None: that of most volumes.
-        short: what becomes of volumes that are shorter than the box along an axis.
+        box: edge in voxels.
+        pad: whether volumes may be shorter than the box, down to half of it.
+        crop: whether they may be longer.
         problems: to which wrong shapes are added.
     """
     shapes = {name: s.shape[-3:] for name, s in files.sources.items() if s is not None}
-    table["padded"] = False
-    if not shapes:
-        return box or 0
-    counted = Counter(table["file"].map(shapes).dropna())
-    common = counted.most_common(1)[0][0]
-    edge = box or max(common)
     for name, shape in shapes.items():
-        wrong = min(shape) < (edge if short == "refuse" else SHORTEST * edge)
-        if wrong or (box is None and max(shape) > edge):
+        if min(shape) < (SHORTEST * box if pad else box) or (max(shape) > box and not crop):
             size = "x".join(map(str, shape))
-            expected = f"a box of {edge}³" if box else f"{edge}³ as most others"
-            problems.add("wrong shapes", f"{name}: {size} voxels (z, y, x), expected {expected}")
-    table[CENTRE] = [[n // 2 for n in shapes.get(name, common)] for name in table["file"]]
-    table["padded"] = [min(shapes.get(name, common)) < edge for name in table["file"]]
-    return edge
+            advice = f"dataset.box={max(shape)} takes them as they are, dataset.fit=true pads or cuts them"
+            problems.add("wrong shapes", f"{name}: {size} voxels (z, y, x), expected {box}x{box}x{box}; {advice}")
+    mine = [shapes.get(name, (box,) * 3) for name in table["file"]]
+    table[CENTRE] = [[n // 2 for n in shape] for shape in mine]
+    table["padded"] = [min(shape) < box for shape in mine]
 
 
 def check_places(table: pd.DataFrame, files: Files, box: int) -> None:

@@ -27,7 +27,8 @@ class RealSubtomograms:
     layout: Layout
     classes: list[str] | None
     class_column: str | None
-    box: int | None
+    box: int
+    fit: bool
     voxel_size: float | None
     tomograms: str | None
     coordinate_pixel: float | None
@@ -52,7 +53,6 @@ class Opened:
     layout: str
     table: pd.DataFrame
     classes: list[str]
-    box: int
     voxel_size: float
     sources: list[Source]
     optics: pd.DataFrame | None
@@ -68,15 +68,10 @@ def open_real(asked: RealSubtomograms) -> Opened:
 
     Raises:
         DataError: with all problems at once.
-        ConfigError: the layout needs a key that has no value.
     """
     problems = Problems()
     files = Files(problems)
     layout, stars = find_layout(asked)
-    if layout == "tomograms" and not asked.box:
-        raise ConfigError(
-            "dataset.box has no value: the edge in voxels of the boxes to cut out. Give one: dataset.box=32"
-        )
     table = _read(asked, layout, stars, files, problems)
     if table.empty:
         problems.check(asked.path)
@@ -88,17 +83,17 @@ def open_real(asked: RealSubtomograms) -> Opened:
     nominal = _pixel_size(optics) if layout == "star" else None
     voxel_size = checks.check_voxel_sizes(files, asked.voxel_size, nominal, problems)
     if layout == "tomograms":
-        box = asked.box or 0
-        checks.check_places(table, files, box)
+        checks.check_places(table, files, asked.box)
     else:
-        box = checks.check_shapes(table, files, asked.box, "pad" if layout == "paper" else "refuse", problems)
+        pad, crop = asked.fit or layout == "paper", asked.fit
+        checks.check_shapes(table, files, asked.box, pad=pad, crop=crop, problems=problems)
     split_how = split_real(table, asked.split, asked.seed, problems)
     sources = list(files.usable())
     if asked.check_values:
         readable = table["file"].map(lambda name: files.sources[name] is not None)
-        checks.check_values(table[readable], sources, box, problems)
+        checks.check_values(table[readable], sources, asked.box, problems)
     problems.check(asked.path)
-    return Opened(layout, table, classes, box, voxel_size, sources, optics, split_how)
+    return Opened(layout, table, classes, voxel_size, sources, optics, split_how)
 
 
 def find_layout(asked: RealSubtomograms) -> tuple[str, list[Star]]:

@@ -31,7 +31,8 @@ class SubtomogramMrcData(ParticleData):
         layout: auto, classes, paper, star or tomograms (docs/real_data.md).
         classes: names in the order of their ids; None: all that are found.
         class_column: of the STAR file; None: the first that is known.
-        box: edge in voxels; None: that of the files.
+        box: edge in voxels.
+        fit: take the middle of larger files, and pad shorter ones, instead of refusing them.
         voxel_size: Å; None: the headers'.
         tomograms: folder or glob of tomograms; None: those the STAR file names.
         coordinate_pixel: Å, of the pixels that coordinates count; None: the tomogram's.
@@ -54,7 +55,8 @@ class SubtomogramMrcData(ParticleData):
         layout: Layout,
         classes: list[str] | None,
         class_column: str | None,
-        box: int | None,
+        box: int,
+        fit: bool,
         voxel_size: float | None,
         tomograms: str | None,
         coordinate_pixel: float | None,
@@ -76,6 +78,7 @@ class SubtomogramMrcData(ParticleData):
             classes=classes,
             class_column=class_column,
             box=box,
+            fit=fit,
             voxel_size=voxel_size,
             tomograms=tomograms,
             coordinate_pixel=coordinate_pixel,
@@ -97,9 +100,9 @@ class SubtomogramMrcData(ParticleData):
         """
         opened = open_real(self.asked)
         self.table = _finished(opened)
-        self.optics_table = _optics(opened)
+        self.optics_table = _optics(opened, self.asked.box)
         self.opened = opened
-        reader = Reader(opened.sources, opened.box)
+        reader = Reader(opened.sources, self.asked.box)
         splits = {
             name: RealSamples(reader, rows, len(self.operations), self.run_seed)
             for name in SPLITS
@@ -143,11 +146,11 @@ class SubtomogramMrcData(ParticleData):
 
     def describe(self) -> str:
         """Numbers, sizes, how they were split, how many boxes were padded."""
-        info, opened = self.info, self.opened
+        info, opened, box = self.info, self.opened, self.asked.box
         counts = ", ".join(f"{n:,} {name}" for name, n in info.counts.items())
         padded = int(opened.table["padded"].sum())
         return (
-            f"{sum(info.counts.values()):,} real subtomograms of {len(info.classes)} classes, {opened.box}³ voxels of "
+            f"{sum(info.counts.values()):,} real subtomograms of {len(info.classes)} classes, {box}³ voxels of "
             f"{info.voxel_size:g} Å, protein {info.contrast} ({counts}), layout {opened.layout}, {opened.split_how}, "
             f"{padded:,} padded at their edges; no noise is added, snr does not apply"
         )
@@ -163,7 +166,7 @@ class SubtomogramMrcData(ParticleData):
             classes=opened.classes,
             masses=[],
             voxel_size=opened.voxel_size,
-            shape=[opened.box] * 3,
+            shape=[self.asked.box] * 3,
             channels=1,
             contrast=self.contrast,
             counts=counts,
@@ -189,7 +192,7 @@ def _finished(opened: Opened) -> pd.DataFrame:
     return table
 
 
-def _optics(opened: Opened) -> pd.DataFrame:
+def _optics(opened: Opened, box: int) -> pd.DataFrame:
     """RELION's optics table: the dataset's own, or what is known of one."""
     groups = sorted(opened.table["rlnOpticsGroup"].unique()) if "rlnOpticsGroup" in opened.table else [1]
     if opened.optics is None:
@@ -197,4 +200,4 @@ def _optics(opened: Opened) -> pd.DataFrame:
         table = pd.DataFrame({"rlnOpticsGroup": groups, "rlnOpticsGroupName": names})
     else:
         table = opened.optics.copy()
-    return table.assign(rlnImagePixelSize=opened.voxel_size, rlnImageSize=opened.box, rlnImageDimensionality=3)
+    return table.assign(rlnImagePixelSize=opened.voxel_size, rlnImageSize=box, rlnImageDimensionality=3)
