@@ -87,7 +87,9 @@ def open_real(asked: RealSubtomograms) -> Opened:
     else:
         pad, crop = asked.fit or layout == "paper", asked.fit
         checks.check_shapes(table, files, asked.box, pad=pad, crop=crop, problems=problems)
-    split_how = split_real(table, asked.split, asked.seed, problems)
+    complete = not stars or len(table) == sum(len(s.particles) for s in stars)
+    # else small or empty splits would only follow from what is missing
+    split_how = split_real(table, asked.split, asked.seed, problems) if complete else ""
     sources = list(files.usable())
     if asked.check_values:
         readable = table["file"].map(lambda name: files.sources[name] is not None)

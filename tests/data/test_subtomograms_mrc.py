@@ -44,6 +44,13 @@ def fill(folder, classes=("a", "b"), count=4, box=BOX):
 
 
 @pytest.fixture
+def place(tmp_path):
+    """A folder apart from that of runs."""
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@pytest.fixture
 def opened(composed):
     def opened(path, *overrides, box=BOX):
         node = composed(
@@ -110,9 +117,9 @@ def everything(data):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_gives_the_boxes_bit_for_bit(opened, tmp_path, simulated, layout):
+def test_every_layout_gives_the_boxes_bit_for_bit(opened, place, simulated, layout):
     boxes, names, _ = simulated
-    data = opened(lay_out(layout, tmp_path / layout, boxes, names), box=32)
+    data = opened(lay_out(layout, place / layout, boxes, names), box=32)
     assert data.opened.layout == layout
     assert data.info.classes == ["dimer80", "ribo2500", "ring240"]
     assert data.info.voxel_size == 10
@@ -145,19 +152,19 @@ def test_a_whole_run(composed, tmp_path, simulated, layout, capsys):
     assert "snr does not apply" in (done / "report.html").read_text()
 
 
-def test_what_is_read_is_the_file_and_a_task_sees_it_normalised(opened, tmp_path):
-    data = opened(fill(tmp_path), "dataset.normalise=none", "snr=0.001")
+def test_what_is_read_is_the_file_and_a_task_sees_it_normalised(opened, place):
+    data = opened(fill(place), "dataset.normalise=none", "snr=0.001")
     batch = data.splits["test"].__getitems__([Draw(-1, 0)])
     assert torch.equal(data.finish(batch)["volume"], batch["signal"])
     assert set(data.finish(batch)) == {"volume", "label", "index"}
-    seen = opened(tmp_path).finish(batch)["volume"]
+    seen = opened(place).finish(batch)["volume"]
     assert float(seen.mean()) == pytest.approx(0, abs=1e-6)
     assert float(seen.std(unbiased=False)) == pytest.approx(1, abs=1e-5)
     assert data.snr_measured == {}
 
 
-def test_training_turns_by_epoch_and_evaluation_does_not(opened, tmp_path):
-    data = opened(fill(tmp_path, count=20), "dataset.normalise=none")
+def test_training_turns_by_epoch_and_evaluation_does_not(opened, place):
+    data = opened(fill(place, count=20), "dataset.normalise=none")
     rows = range(len(data.splits["train"]))
     first, again, second = (
         data.finish(data.splits["train"].__getitems__([Draw(epoch, i) for i in rows]))["volume"] for epoch in (0, 0, 1)
@@ -167,25 +174,26 @@ def test_training_turns_by_epoch_and_evaluation_does_not(opened, tmp_path):
     np.testing.assert_allclose(first.sum((1, 2, 3, 4)), second.sum((1, 2, 3, 4)), rtol=1e-3, atol=1e-3)
 
 
-def test_all_problems_are_listed_at_once(opened, tmp_path):
-    fill(tmp_path, ("a", "b", "other"), count=4)
+def test_all_problems_are_listed_at_once(opened, place):
+    fill(place, ("a", "b", "other"), count=4)
     bad = noise(BOX, BOX, BOX)
     bad[1, 2, 3] = np.nan
-    write(tmp_path / "a" / "nan.mrc", bad)
-    write(tmp_path / "a" / "flat.mrc", np.ones((BOX, BOX, BOX), np.float32))
-    write(tmp_path / "a" / "short.mrc", noise(BOX, BOX - 2, BOX))
-    write(tmp_path / "b" / "big.mrc", noise(2 * BOX, 2 * BOX, 2 * BOX))
-    write(tmp_path / "b" / "zero.mrc", noise(BOX, BOX, BOX), 0)
-    write(tmp_path / "b" / "twice.mrc", noise(BOX, BOX, BOX), 20)
-    write(tmp_path / "b" / "oblong.mrc", noise(BOX, BOX, BOX), (10, 10, 12))
-    cut_off = write(tmp_path / "b" / "cut.mrc", noise(BOX, BOX, BOX))
+    with pytest.warns(RuntimeWarning, match="NaN"):
+        write(place / "a" / "nan.mrc", bad)
+    write(place / "a" / "flat.mrc", np.ones((BOX, BOX, BOX), np.float32))
+    write(place / "a" / "short.mrc", noise(BOX, BOX - 2, BOX))
+    write(place / "b" / "big.mrc", noise(2 * BOX, 2 * BOX, 2 * BOX))
+    write(place / "b" / "zero.mrc", noise(BOX, BOX, BOX), 0)
+    write(place / "b" / "twice.mrc", noise(BOX, BOX, BOX), 20)
+    write(place / "b" / "oblong.mrc", noise(BOX, BOX, BOX), (10, 10, 12))
+    cut_off = write(place / "b" / "cut.mrc", noise(BOX, BOX, BOX))
     cut_off.write_bytes(cut_off.read_bytes()[:-100])
-    (tmp_path / "b" / "text.mrc").write_text("no volume")
-    (tmp_path / "empty").mkdir()
+    (place / "b" / "text.mrc").write_text("no volume")
+    (place / "empty").mkdir()
     with pytest.raises(DataError) as error:
-        opened(tmp_path, "dataset.classes=[a,b,c]")
+        opened(place, "dataset.classes=[a,b,c]")
     lines = str(error.value).splitlines()
-    assert lines[0] == f"{tmp_path}: 12 problems"
+    assert lines[0] == f"{place}: 12 problems"
     assert len(lines) == 13
     for name, what in {
         "nan.mrc": "1 NaN or infinite",
@@ -204,15 +212,15 @@ def test_all_problems_are_listed_at_once(opened, tmp_path):
         assert sum(name in line and what in line for line in lines) == 1, name
 
 
-def test_many_problems_are_counted(opened, tmp_path):
-    fill(tmp_path, count=40)
-    for path in (tmp_path / "a").iterdir():
+def test_many_problems_are_counted(opened, place):
+    fill(place, count=40)
+    for path in (place / "a").iterdir():
         write(path, noise(BOX, BOX, BOX), 0)
-    for path in (tmp_path / "b").iterdir():
+    for path in (place / "b").iterdir():
         write(path, noise(BOX, BOX, BOX - 1))
-    write(tmp_path / "b" / "x.mrc", np.zeros((BOX, BOX, BOX), np.float32))
+    write(place / "b" / "x.mrc", np.zeros((BOX, BOX, BOX), np.float32))
     with pytest.raises(DataError) as error:
-        opened(tmp_path)
+        opened(place)
     lines = str(error.value).splitlines()
     assert "81 problems" in lines[0]
     assert len(lines) <= 21
@@ -221,41 +229,41 @@ def test_many_problems_are_counted(opened, tmp_path):
     assert "every voxel is 0" in lines[-1]  # a kind of one is not lost among the others
 
 
-def test_a_given_voxel_size_overrides_the_headers(opened, tmp_path):
-    fill(tmp_path)
-    write(tmp_path / "a" / "zero.mrc", noise(BOX, BOX, BOX), 0)
-    data = opened(tmp_path, "dataset.voxel_size=7.84")
+def test_a_given_voxel_size_overrides_the_headers(opened, place):
+    fill(place)
+    write(place / "a" / "zero.mrc", noise(BOX, BOX, BOX), 0)
+    data = opened(place, "dataset.voxel_size=7.84")
     assert data.info.voxel_size == data.optics()["rlnImagePixelSize"].item() == 7.84
 
 
 @pytest.mark.parametrize(("dtype", "suffix"), [("i1", ".mrc"), ("f2", ".map"), ("i2", ".rec"), ("f4", ".mrc.gz")])
-def test_every_mode_is_read_as_float32(opened, tmp_path, dtype, suffix):
-    fill(tmp_path)
-    shutil.rmtree(tmp_path / "a")
+def test_every_mode_is_read_as_float32(opened, place, dtype, suffix):
+    fill(place)
+    shutil.rmtree(place / "a")
     volumes = [(10 * noise(BOX, BOX, BOX, seed=i)).astype(dtype) for i in range(4)]
     for i, volume in enumerate(volumes):
-        write(tmp_path / "a" / f"{i}{suffix}", volume)
-    boxes, names = everything(opened(tmp_path))
+        write(place / "a" / f"{i}{suffix}", volume)
+    boxes, names = everything(opened(place))
     assert all(box.dtype == np.float32 for box in boxes)
     mine = sorted(float(box.sum()) for box, name in zip(boxes, names, strict=True) if name == "a")
     np.testing.assert_allclose(mine, sorted(float(v.astype("f4").sum()) for v in volumes), rtol=1e-6)
 
 
-def test_files_of_another_size_fit_when_asked(opened, tmp_path):
-    fill(tmp_path, box=12)
-    data = opened(tmp_path, "dataset.fit=true")
+def test_files_of_another_size_fit_when_asked(opened, place):
+    fill(place, box=12)
+    data = opened(place, "dataset.fit=true")
     box = data.splits["test"].__getitems__([Draw(-1, 0)])["signal"][0, 0].numpy()
     with mrcfile.open(data.particles(data.splits["test"].item[:1])["rlnImageName"].item()) as mrc:
         np.testing.assert_array_equal(box, mrc.data[2:10, 2:10, 2:10])  # index 6 of 12 becomes index 4 of 8
 
 
 class TestPaper:
-    def test_short_crops_are_padded_and_counted(self, opened, tmp_path):
+    def test_short_crops_are_padded_and_counted(self, opened, place):
         boxes = noise(20, BOX, BOX, BOX)
-        lay_out("paper", tmp_path, boxes, ["1bxn", "6t3e"] * 10)
-        short = tmp_path / "SNR003" / "1bxn" / "subtomogram_mrc" / "tomotarget0.mrc"
+        lay_out("paper", place, boxes, ["1bxn", "6t3e"] * 10)
+        short = place / "SNR003" / "1bxn" / "subtomogram_mrc" / "tomotarget0.mrc"
         write(short, boxes[0][:, :-2])
-        data = opened(tmp_path)
+        data = opened(place)
         assert "1 padded at their edges" in data.describe()
         row = data.table.index[data.table["file"] == str(short)][0]
         name = data.table.loc[row, "cryoexpSplit"]
@@ -265,79 +273,79 @@ class TestPaper:
         np.testing.assert_array_equal(box[:, 0], boxes[0][:, 0])
         np.testing.assert_array_equal(box[:, 7], boxes[0][:, 5])
 
-    def test_labels_that_contradict_and_stumps_are_listed(self, opened, tmp_path):
-        lay_out("paper", tmp_path, noise(20, BOX, BOX, BOX), ["1bxn", "6t3e"] * 10)
-        folder = tmp_path / "SNR003" / "1bxn"
+    def test_labels_that_contradict_and_stumps_are_listed(self, opened, place):
+        lay_out("paper", place, noise(20, BOX, BOX, BOX), ["1bxn", "6t3e"] * 10)
+        folder = place / "SNR003" / "1bxn"
         (folder / "json_label" / "target0.json").write_text('{"name": "6t3e"}')
         (folder / "json_label" / "target2.json").write_text("{")
         write(folder / "subtomogram_mrc" / "tomotarget4.mrc", noise(BOX, 3, BOX))
         with pytest.raises(DataError, match=r"3 problems(.|\n)*names the class 6t3e") as error:
-            opened(tmp_path)
+            opened(place)
         assert "not a JSON label" in str(error.value)
         assert "8x3x8" in str(error.value)
 
-    def test_one_snr_at_a_time(self, opened, tmp_path):
-        lay_out("paper", tmp_path, noise(8, BOX, BOX, BOX), ["1bxn", "6t3e"] * 4)
-        shutil.copytree(tmp_path / "SNR003", tmp_path / "SNR005")
+    def test_one_snr_at_a_time(self, opened, place):
+        lay_out("paper", place, noise(8, BOX, BOX, BOX), ["1bxn", "6t3e"] * 4)
+        shutil.copytree(place / "SNR003", place / "SNR005")
         with pytest.raises(DataError, match=r"holds SNR003, SNR005. Give one of them: dataset.path=.*/SNR003"):
-            opened(tmp_path)
-        assert sum(opened(tmp_path / "SNR005").info.counts.values()) == 8
+            opened(place)
+        assert sum(opened(place / "SNR005").info.counts.values()) == 8
 
-    def test_the_split_of_the_labels(self, opened, tmp_path):
-        lay_out("paper", tmp_path, noise(12, BOX, BOX, BOX), ["1bxn", "6t3e"] * 6)
-        for label in (tmp_path / "SNR003").glob("*/json_label/*.json"):
+    def test_the_split_of_the_labels(self, opened, place):
+        lay_out("paper", place, noise(12, BOX, BOX, BOX), ["1bxn", "6t3e"] * 6)
+        for label in (place / "SNR003").glob("*/json_label/*.json"):
             part = "val" if int(label.stem[6:]) < 4 else "test" if int(label.stem[6:]) < 8 else "train"
             label.write_text(json.dumps({"name": label.parent.parent.name, "split": part}))
-        data = opened(tmp_path)
+        data = opened(place)
         assert data.info.counts == {"train": 4, "val": 4, "test": 4}
         assert {natural(f)[-5][0] for f in data.splits["val"].files} <= {0, 1, 2, 3}
 
 
 class TestSplits:
-    def test_given_folders_are_kept(self, opened, tmp_path):
+    def test_given_folders_are_kept(self, opened, place):
         for i, part in enumerate(("train", "val", "test")):
-            fill(tmp_path / part, count=i + 2)
-        data = opened(tmp_path)
+            fill(place / part, count=i + 2)
+        data = opened(place)
         assert data.info.counts == {"train": 4, "val": 6, "test": 8}
         assert all("/val/" in f for f in data.splits["val"].files)
 
-    def test_a_missing_one_comes_out_of_train(self, opened, tmp_path):
+    def test_a_missing_one_comes_out_of_train(self, opened, place):
         for part in ("train", "valid"):
-            fill(tmp_path / part, count=10)
-        data = opened(tmp_path)
+            fill(place / part, count=10)
+        data = opened(place)
         assert data.info.counts == {"train": 16, "val": 20, "test": 4}
         assert all("/train/" in f for f in data.splits["test"].files)
         assert "test taken out of train at random" in data.describe()
 
-    def test_by_class_with_the_seed(self, opened, tmp_path):
-        fill(tmp_path, count=20)
-        one, same, other = (opened(tmp_path, f"dataset.seed={s}").splits["test"].files for s in (0, 0, 1))
+    def test_by_class_with_the_seed(self, opened, place):
+        fill(place, count=20)
+        one, same, other = (opened(place, f"dataset.seed={s}").splits["test"].files for s in (0, 0, 1))
         assert one == same != other
         assert sum("/a/" in f for f in one) == sum("/b/" in f for f in one) == 4
 
     @pytest.mark.parametrize("seed", [0, 1])
-    def test_tomograms_stay_whole(self, opened, tmp_path, seed):
-        write(tmp_path / "stack.mrcs", noise(60, BOX, BOX, BOX))
+    def test_tomograms_stay_whole(self, opened, place, seed):
+        write(place / "stack.mrcs", noise(60, BOX, BOX, BOX))
         table = pd.DataFrame({"rlnImageName": [f"{i + 1}@stack.mrcs" for i in range(60)]})
         table["rlnTomoName"] = [f"TS_{i % 10}" for i in range(60)]
         table["rlnClassNumber"] = [1 + i // 10 % 3 for i in range(60)]
-        write_star(tmp_path / "particles.star", {"particles": table})
-        data = opened(tmp_path, f"dataset.seed={seed}")
+        write_star(place / "particles.star", {"particles": table})
+        data = opened(place, f"dataset.seed={seed}")
         assert data.info.classes == ["class1", "class2", "class3"]
         assert data.info.counts == {"train": 42, "val": 6, "test": 12}  # ten equal tomograms share out exactly
         assert (data.table.groupby("rlnTomoName")["cryoexpSplit"].nunique() == 1).all()
         assert "split by tomogram (10)" in data.describe()
 
-    def test_one_tomogram_is_split_at_random_and_says_so(self, opened, tmp_path):
-        lay_out("star", tmp_path, noise(20, BOX, BOX, BOX), ["a", "b"] * 10)
-        table = read_star(tmp_path / "particles.star")["particles"].assign(rlnTomoName="TS_1")
-        write_star(tmp_path / "particles.star", {"particles": table})
-        assert "across 1 tomogram: crops that overlap may lie in different splits" in opened(tmp_path).describe()
+    def test_one_tomogram_is_split_at_random_and_says_so(self, opened, place):
+        lay_out("star", place, noise(20, BOX, BOX, BOX), ["a", "b"] * 10)
+        table = read_star(place / "particles.star")["particles"].assign(rlnTomoName="TS_1")
+        write_star(place / "particles.star", {"particles": table})
+        assert "across 1 tomogram: crops that overlap may lie in different splits" in opened(place).describe()
 
-    def test_too_few_of_a_class(self, opened, tmp_path):
-        fill(tmp_path, count=2)
+    def test_too_few_of_a_class(self, opened, place):
+        fill(place, count=2)
         with pytest.raises(DataError, match="a: 2 subtomograms; three splits need 3"):
-            opened(tmp_path)
+            opened(place)
 
 
 class TestTomograms:
@@ -358,20 +366,20 @@ class TestTomograms:
             out |= dict(zip(samples.item.tolist(), signal, strict=True))
         return out
 
-    def test_beyond_the_edge_the_outermost_voxels_are_repeated(self, opened, tmp_path):
-        volumes, table = self.places(tmp_path, x=[0, 10, 14, 23])
-        data = opened(tmp_path, f"dataset.tomograms={tmp_path}/tomos")
+    def test_beyond_the_edge_the_outermost_voxels_are_repeated(self, opened, place):
+        volumes, table = self.places(place, x=[0, 10, 14, 23])
+        data = opened(place, f"dataset.tomograms={place}/tomos")
         assert "6 padded at their edges" in data.describe()
         for row, box in self.boxes(data).items():
             t, x = int(table["rlnTomoName"][row][-1]), int(table["rlnCoordinateX"][row])
             padded = np.pad(volumes[t], BOX, "edge")
             np.testing.assert_array_equal(box, padded[12:20, 14:22, x + 4 : x + 12])  # index 4 is the coordinate
 
-    def test_centred_coordinates_other_pixels_and_origins_mean_the_same_places(self, opened, tmp_path):
-        self.places(tmp_path)
-        where = f"dataset.tomograms={tmp_path}/tomos/*.mrc"
-        expected = self.boxes(opened(tmp_path, where))
-        star = tmp_path / "particles.star"
+    def test_centred_coordinates_other_pixels_and_origins_mean_the_same_places(self, opened, place):
+        self.places(place)
+        where = f"dataset.tomograms={place}/tomos/*.mrc"
+        expected = self.boxes(opened(place, where))
+        star = place / "particles.star"
         table = read_star(star)["particles"]
         pixels = [f"rlnCoordinate{a}" for a in "XYZ"]
         centred = table.drop(columns=pixels)
@@ -382,29 +390,29 @@ class TestTomograms:
         shifted = shifted.assign(rlnOriginXAngst=20.0, rlnOriginYAngst=0.0, rlnOriginZAngst=0.0)
         for given, more in ((centred, []), (unbinned, ["dataset.coordinate_pixel=2"]), (shifted, [])):
             write_star(star, {"particles": given})
-            found = self.boxes(opened(tmp_path, where, *more))
+            found = self.boxes(opened(place, where, *more))
             assert all(np.array_equal(found[i], expected[i]) for i in expected)
 
-    def test_problems_are_listed(self, opened, tmp_path):
-        self.places(tmp_path, x=[6, 10, 14, 99])
-        (tmp_path / "tomos" / "TS_2_10.00Apx.mrc").unlink()
+    def test_problems_are_listed(self, opened, place):
+        self.places(place, x=[6, 10, 14, 99])
+        (place / "tomos" / "TS_2_10.00Apx.mrc").unlink()
         with pytest.raises(DataError) as error:
-            opened(tmp_path, f"dataset.tomograms={tmp_path}/tomos")
+            opened(place, f"dataset.tomograms={place}/tomos")
         text = str(error.value)
         assert "3 problems" in text.splitlines()[0]
         assert "tomogram TS_2 is no file in" in text
         assert "row 4: x, y, z = 99, 10, 8 voxels lies outside TS_0_10.00Apx.mrc of (24, 20, 16)" in text
 
-    def test_one_star_file_a_class(self, opened, tmp_path):
-        _, table = self.places(tmp_path)
-        (tmp_path / "particles.star").unlink()
+    def test_one_star_file_a_class(self, opened, place):
+        _, table = self.places(place)
+        (place / "particles.star").unlink()
         for name, rows in table.groupby("cryoexpClassName"):
-            write_star(tmp_path / f"ribo_{name}.star", {"": rows.drop(columns="cryoexpClassName")})
-        data = opened(tmp_path, f"dataset.tomograms={tmp_path}/tomos")
+            write_star(place / f"ribo_{name}.star", {"": rows.drop(columns="cryoexpClassName")})
+        data = opened(place, f"dataset.tomograms={place}/tomos")
         assert data.info.classes == ["ribo_a", "ribo_b"]
 
-    def test_tomograms_star_names_files_and_splits(self, opened, tmp_path):
-        self.places(tmp_path)
+    def test_tomograms_star_names_files_and_splits(self, opened, place):
+        self.places(place)
         table = pd.DataFrame(
             {
                 "rlnTomoName": [f"TS_{t}" for t in range(3)],
@@ -412,37 +420,37 @@ class TestTomograms:
                 "cryoexpSplit": ["val", "test", "train"],
             }
         )
-        write_star(tmp_path / "tomograms.star", {"global": table})
-        data = opened(tmp_path)
+        write_star(place / "tomograms.star", {"global": table})
+        data = opened(place)
         assert all("TS_0" in f for f in data.splits["val"].files)
         assert all("TS_2" in f for f in data.splits["train"].files)
 
 
 class TestStar:
-    def test_single_volumes_from_the_project_folder(self, opened, tmp_path):
+    def test_single_volumes_from_the_project_folder(self, opened, place):
         """RELION's paths start at the project, above the STAR file."""
         names = [f"Extract/job1/{i}.mrc" for i in range(8)]
         for i, name in enumerate(names):
-            write(tmp_path / name, noise(BOX, BOX, BOX, seed=i))
+            write(place / name, noise(BOX, BOX, BOX, seed=i))
         table = pd.DataFrame({"rlnImageName": names, "rlnClassNumber": [3, 7] * 4, "rlnAngleRot": 12.0})
-        star = tmp_path / "Extract" / "particles.star"
+        star = place / "Extract" / "particles.star"
         write_star(star, {"particles": table})
         data = opened(star)
         assert data.info.classes == ["class3", "class7"]
         assert data.particles(np.array([0]))["rlnAngleRot"].item() == 12
 
-    def test_missing_files_numbers_and_images(self, opened, tmp_path):
-        lay_out("star", tmp_path, noise(6, BOX, BOX, BOX), ["a", "b"] * 3)
-        with mrcfile.new(tmp_path / "images.mrcs") as mrc:
+    def test_missing_files_numbers_and_images(self, opened, place):
+        lay_out("star", place, noise(6, BOX, BOX, BOX), ["a", "b"] * 3)
+        with mrcfile.new(place / "images.mrcs") as mrc:
             mrc.set_data(noise(4, BOX, BOX))
             mrc.set_image_stack()
-        table = read_star(tmp_path / "particles.star")["particles"]
+        table = read_star(place / "particles.star")["particles"]
         more = pd.DataFrame(
             {"rlnImageName": ["7@stack.mrcs", "gone.mrc", "1@images.mrcs"], "cryoexpClassName": ["a", "b", "b"]}
         )
-        write_star(tmp_path / "particles.star", {"particles": pd.concat([table, more])})
+        write_star(place / "particles.star", {"particles": pd.concat([table, more])})
         with pytest.raises(DataError) as error:
-            opened(tmp_path)
+            opened(place)
         text = str(error.value)
         assert "3 problems" in text
         assert "row 7: 7@" in text
@@ -450,15 +458,15 @@ class TestStar:
         assert "gone.mrc: no such file" in text
         assert "images.mrcs: holds images (4, 8, 8)" in text
 
-    def test_the_header_against_the_optics_table(self, opened, tmp_path):
-        lay_out("star", tmp_path, noise(12, BOX, BOX, BOX), ["a", "b"] * 6)
-        table = read_star(tmp_path / "particles.star")["particles"].assign(rlnOpticsGroup=1)
+    def test_the_header_against_the_optics_table(self, opened, place):
+        lay_out("star", place, noise(12, BOX, BOX, BOX), ["a", "b"] * 6)
+        table = read_star(place / "particles.star")["particles"].assign(rlnOpticsGroup=1)
         optics = pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [8.0]})
-        write_star(tmp_path / "particles.star", {"optics": optics, "particles": table})
+        write_star(place / "particles.star", {"optics": optics, "particles": table})
         with pytest.raises(DataError, match="the STAR file says 8 Å, the headers 10 Å"):
-            opened(tmp_path)
-        write(tmp_path / "stack.mrcs", noise(12, BOX, BOX, BOX), 0)
-        assert opened(tmp_path).info.voxel_size == 8
+            opened(place)
+        write(place / "stack.mrcs", noise(12, BOX, BOX, BOX), 0)
+        assert opened(place).info.voxel_size == 8
 
     def test_real_annotations(self, real_data):
         star = open_star(real_data / "annotations" / "atpase.star")
@@ -477,14 +485,14 @@ class TestStar:
         ([], DataError, "no subtomograms found there"),
     ],
 )
-def test_bad_values_are_named(composed, tmp_path, overrides, error, message):
-    given = [f"dataset.path={tmp_path}", *overrides]
+def test_bad_values_are_named(composed, place, overrides, error, message):
+    given = [f"dataset.path={place}", *overrides]
     with pytest.raises(error, match=message):
         build(composed("dataset=subtomograms_mrc", *given, tiny=False).dataset).setup()
 
 
-def test_few_maps_stay_open_and_none_travel(tmp_path):
-    sources = [look(write(tmp_path / f"{i}.mrc", noise(BOX, BOX, BOX, seed=i))) for i in range(KEPT + 5)]
+def test_few_maps_stay_open_and_none_travel(place):
+    sources = [look(write(place / f"{i}.mrc", noise(BOX, BOX, BOX, seed=i))) for i in range(KEPT + 5)]
     reader = Reader(sources, BOX)
     for i, source in enumerate(sources):
         np.testing.assert_array_equal(reader.read(str(source.path), 0, (4, 4, 4)), noise(BOX, BOX, BOX, seed=i))
@@ -499,6 +507,6 @@ def test_a_cut_has_its_centre_in_the_middle(centre, box):
     piece = cut(volume, centre, box)
     assert piece.shape == (box,) * 3
     assert piece[(box // 2,) * 3] == volume[centre]
-    np.testing.assert_array_equal(
-        piece, np.pad(volume, 20, "edge")[tuple(np.s_[20 + c - box // 2 :][:box] for c in centre)]
-    )
+    low = [20 + c - box // 2 for c in centre]
+    padded = np.pad(volume, 20, "edge")
+    np.testing.assert_array_equal(piece, padded[tuple(slice(a, a + box) for a in low)])
