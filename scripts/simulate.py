@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from cryoexp.cli import CONF
 from cryoexp.config.build import build
 from cryoexp.config.check import check_node
+from cryoexp.data.simulated import Simulated
 from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.progress import console
 
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> None:
         cfg = compose("config", overrides=[a for a in arguments if not a.startswith("output=")])
         check_node("dataset", cfg.dataset)
     data = build(cfg.dataset)
+    if not isinstance(data, Simulated):
+        raise ConfigError(f"dataset={given['dataset']}: real data cannot be simulated")
     output = Path(given["output"]).expanduser().resolve()
     data.export(output)
     console.print(data.describe())

@@ -4,7 +4,16 @@ from cryoexp.data.datamodule import DataModule
 from cryoexp.data.description import DataInfo
 from cryoexp.data.projections import ProjectionData
 from cryoexp.data.subtomograms import SubtomogramData
+from cryoexp.data.subtomograms_mrc import SubtomogramMrcData
 from cryoexp.data.sxt import SxtData
 from cryoexp.data.tomograms import TomogramData
 
-__all__ = ["DataInfo", "DataModule", "ProjectionData", "SubtomogramData", "SxtData", "TomogramData"]
+__all__ = [
+    "DataInfo",
+    "DataModule",
+    "ProjectionData",
+    "SubtomogramData",
+    "SubtomogramMrcData",
+    "SxtData",
+    "TomogramData",
+]

@@ -27,6 +27,7 @@ class ParticleData(DataModule):
     """
 
     measured: ClassVar[int] = 64  # items over which the SNR is measured
+    signal_name: ClassVar[str] = "noise-free"  # what `examples` shows beside the finished samples
 
     folder: Path | None
     table: pd.DataFrame

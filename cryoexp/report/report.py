@@ -58,7 +58,7 @@ class Report:
             "device": describe_device(self.trainer),
             "machine": platform.platform(),
             "seed": self.cfg.seed,
-            "snr_requested": self.cfg.snr,
+            "snr_requested": self.cfg.snr if snr else None,  # real data have none
             "snr_box": snr.get("box"),
             "snr_mask": snr.get("mask"),
             "parameters": sum(p.numel() for p in self.task.net.parameters()),
@@ -85,8 +85,9 @@ def _class_table(scores: dict[str, float], classes: list[str], masses: list[floa
     """Lay out scores named ``<kind>_<class>`` with a row a class, by mass."""
     kinds = [k.removesuffix(f"_{classes[0]}") for k in scores if k.endswith(f"_{classes[0]}")]
     table = Table("class", "kDa", *kinds, box=None, header_style="bold")
-    for name, mass in zip(classes, masses, strict=True):
-        table.add_row(name, f"{mass:.0f}", *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds))
+    shown = [f"{mass:.0f}" for mass in masses] or [""] * len(classes)  # real data: not known
+    for name, mass in zip(classes, shown, strict=True):
+        table.add_row(name, mass, *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds))
     return table
 
 

@@ -13,10 +13,12 @@ from cryoexp.cli import CONF
 from cryoexp.config.build import build
 from cryoexp.config.check import GIVEN, check, parameters
 from cryoexp.data import DataModule
+from cryoexp.errors import ConfigError
 from cryoexp.report.history import History
 from tests.conftest import TINY
 
 APART = ("paths", "local", "hydra", "sweep", "optimizer", "scheduler")
+UNSET = {"subtomograms_mrc": ["dataset.path=/where/they/are"]}  # keys only the user knows, by dataset
 OPTIONS = sorted((f.parent.name, f.stem) for f in CONF.glob("*/*.yaml") if f.parent.name not in APART)
 
 
@@ -31,11 +33,17 @@ def test_composes_and_passes_the_checks(composed, group, name):
 def test_every_dataset_composes_and_can_be_made(composed, name):
     """Beside a task that works on its samples; as long as there is none, by itself."""
     task = task_for(composed, name)
-    cfg = composed(*([f"task={task}"] if task else []), f"dataset={name}", tiny=False)
+    cfg = composed(*([f"task={task}"] if task else []), f"dataset={name}", *UNSET.get(name, []), tiny=False)
     OmegaConf.to_container(cfg if task else cfg.dataset, resolve=True, throw_on_missing=True)
     if task:
         check(cfg)
     assert isinstance(build(cfg.dataset), DataModule)
+
+
+@pytest.mark.parametrize("name", sorted(UNSET))
+def test_what_only_the_user_knows_is_asked_for_by_name(composed, name):
+    with pytest.raises(ConfigError, match=r"^dataset\.path has no value. Give one: .* dataset\.path=<value>$"):
+        check(composed(f"dataset={name}", tiny=False))
 
 
 def task_for(composed, dataset):

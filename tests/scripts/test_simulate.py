@@ -59,6 +59,7 @@ def test_subtomograms_clean_and_noisy(script, tmp_path):
         (["dataset=tomograms", "output=x", "dataset.colour=red"], "colour"),
         (["dataset=tomograms", "output=x", "dataset.optics.defocus=-3"], "optics.defocus=-3"),
         (["dataset=tomograms", "output=x", "+dataset.optics.colour=red"], "colour"),
+        (["dataset=subtomograms_mrc", "dataset.path=y", "output=x"], "real data cannot be simulated"),
     ],
 )
 def test_wrong_commands_are_refused_and_leave_nothing(script, tmp_path, monkeypatch, arguments, message):

@@ -30,21 +30,16 @@ def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
 
 
 def prediction_table(results: Batch, data: ParticleData) -> pd.DataFrame:
-    """One row a subtomogram: RELION's image name and class (from 1), names, and every probability."""
+    """One row a subtomogram: RELION's columns of it with its class (from 1), names, and every probability."""
     classes = np.array(data.info.classes)
     probability = results["probability"].numpy()
     predicted = probability.argmax(1)
     particles = data.particles(results["index"].numpy())
-    table = pd.DataFrame(
-        {
-            "rlnImageName": particles["rlnImageName"].to_numpy(),
-            "rlnOpticsGroup": particles["rlnOpticsGroup"].to_numpy(),
-            "rlnClassNumber": predicted + 1,
-            "rlnMaxValueProbDistribution": probability.max(1).round(6),
-            "cryoexpClassName": classes[predicted],
-            "cryoexpTrueClassName": classes[results["label"].numpy()],
-        }
-    )
+    table = particles.filter(regex="^rln").reset_index(drop=True)
+    table["rlnClassNumber"] = predicted + 1
+    table["rlnMaxValueProbDistribution"] = probability.max(1).round(6)
+    table["cryoexpClassName"] = classes[predicted]
+    table["cryoexpTrueClassName"] = classes[results["label"].numpy()]
     for i, name in enumerate(classes):
         table[f"cryoexpProb_{name}"] = probability[:, i].round(6)
     return table
@@ -70,12 +65,13 @@ def draw_confusion(counts: np.ndarray, classes: list[str], path: Path) -> None:
 
 
 def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
-    """Draw the first test subtomogram of each class: noise-free (x-y and x-z) and as the network saw it."""
+    """Draw the first test subtomogram of each class: noise-free (real data: smoothed) and as seen."""
     label, classes = results["label"].numpy(), data.info.classes
     shown = [np.flatnonzero(label == c)[0] for c in range(len(classes)) if (label == c).any()][:SHOWN]
     predicted = results["probability"].argmax(1).numpy()
     clean, seen = data.examples(results["index"][shown])
-    rows = {"noise-free, x-y": clean, "noise-free, x-z": clean.transpose(2, 3), "as seen, x-y": seen}
+    name = data.signal_name
+    rows = {f"{name}, x-y": clean, f"{name}, x-z": clean.transpose(2, 3), "as seen, x-y": seen}
     fig, axes = plotting.figure(3, len(shown), width=1.25 * len(shown) + 0.4, height=4.6)
     for row, (name, volumes) in zip(axes, rows.items(), strict=True):
         row[0].set_ylabel(name)
