@@ -69,6 +69,8 @@ def _optics(path: str | Path, particles: Particles) -> tuple[pd.DataFrame, np.nd
         optics.insert(0, "rlnOpticsGroup", np.arange(1, len(optics) + 1))
         optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{i}" for i in optics["rlnOpticsGroup"]])
         return optics, groups
+    if "optics_group" not in table:
+        raise DataError(f"{path}: not written, there are optics groups, but no column optics_group says whose")
     groups = table["optics_group"].to_numpy()
     optics = particles.optics.copy()
     # what the coordinates of the table count in, which pixel_size= may have changed

@@ -73,7 +73,10 @@ def _zarr() -> Any:
     try:
         import zarr
     except ImportError:
-        raise DataError("OME-Zarr segmentations need zarr: pip install 'cryoexp[copick]'") from None
+        zarr = None
+    # copick itself is not yet at zarr 3, whose functions differ
+    if zarr is None or not zarr.__version__.startswith("2."):
+        raise DataError("OME-Zarr segmentations need zarr 2: pip install 'cryoexp[copick]'")
     return zarr
 
 
