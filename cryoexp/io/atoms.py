@@ -33,7 +33,7 @@ def read_atoms(path: str | Path) -> AtomicModel:
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError, OSError) as error:
-        raise DataError(f"{path}: gemmi cannot read it ({error})") from None
+        raise DataError(f"{path}: gemmi cannot read it ({str(error).splitlines()[0]})") from None
     structure.setup_entities()
     structure.remove_waters()
     structure.remove_hydrogens()

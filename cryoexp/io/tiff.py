@@ -93,7 +93,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _read_one(path: Path, given: float | None) -> Volume:
-    with reading(path, "TIFF file"), _quiet(), tifffile.TiffFile(path) as tiff:
+    with reading(path, "TIFF file"), _strict(), tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
         _check(path, tiff, series)
         data = np.asarray(series.asarray()).reshape(-1, *series.shape[-2:]).astype(np.float32)
@@ -105,15 +105,22 @@ def _read_one(path: Path, given: float | None) -> Volume:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence tifffile, which logs what it then raises or we then refuse."""
-    log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
+def _strict() -> Iterator[None]:
+    """Raise what tifffile only logs: it gives fewer pages, or none of the metadata, where a file was cut."""
+    log, found = logging.getLogger("tifffile"), list[str]()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            found.append(record.getMessage())
+        return False
+
+    log.addFilter(keep)
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.removeFilter(keep)
+    if found:
+        raise ValueError(found[0])
 
 
 def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
