@@ -65,8 +65,10 @@ def compression(path: str | Path) -> str:
 
 def open_bytes(path: str | Path) -> IO[bytes]:
     """Open a file to read, decompressed on the way where it is gzip or bzip2."""
-    opener = {"gzip": gzip.open, "bzip2": bz2.open, "": open}[compression(path)]
-    return cast(IO[bytes], opener(path, "rb"))
+    kind = compression(path)
+    if kind == "gzip":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return bz2.open(path, "rb") if kind == "bzip2" else open(path, "rb")
 
 
 def read_up_to(stream: IO[bytes], count: int) -> bytearray:

@@ -107,9 +107,9 @@ def create_volume(
     voxel_size: float,
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Iterator[np.ndarray]:
-    """Map a new volume, to be filled slab by slab: ``with create_volume(…) as data: data[:16] = slab``.
+    """Map a new volume, to be filled slab by slab.
 
-    The file gets its name when the block ends well, and is not there at all when it does not. Memory stays small:
+    In a block: ``with create_volume(…) as data: data[:16] = slab``. The file gets its name when the block ends well, and is not there at all when it does not. Memory stays small:
     the data are on disk, and the statistics of the header are taken in slabs.
 
     Args:

@@ -46,7 +46,12 @@ def write_eman_boxes(path: str | Path, places: np.ndarray, box: int) -> None:
 
 
 def write_eman_json(
-    path: str | Path, places: np.ndarray, box: int, names: Sequence[str], classes: Sequence[int], scores: Sequence[float]
+    path: str | Path,
+    places: np.ndarray,
+    box: int,
+    names: Sequence[str],
+    classes: Sequence[int],
+    scores: Sequence[float],
 ) -> None:
     """Write EMAN2's ``info/<tomogram>_info.json`` of 3D boxes, counted in voxels of the tomogram from its corner.
 

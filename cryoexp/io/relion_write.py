@@ -76,8 +76,7 @@ def _optics(path: str | Path, particles: Particles) -> tuple[pd.DataFrame, np.nd
     # what the coordinates of the table count in, which pixel_size= may have changed
     known = pd.Series(sizes[name].to_numpy(), index=groups).groupby(level=0).first().dropna()
     if len(known):
-        was = optics[name] if name in optics else np.nan
-        optics[name] = optics["rlnOpticsGroup"].map(known).fillna(was)
+        optics[name] = optics["rlnOpticsGroup"].map(known).fillna(optics.get(name, np.nan))
     optics["rlnOpticsGroup"] = optics["rlnOpticsGroup"].astype(int)
     return optics, groups
 

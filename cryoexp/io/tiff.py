@@ -126,7 +126,7 @@ def _strict() -> Iterator[None]:
 def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
     """Refuse what cannot be a volume, before anything of its size is allocated."""
     page = series.keyframe
-    if page.samplesperpixel != 1 or page.photometric.name == "PALETTE":
+    if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
         raise DataError(f"{path}: holds colours, expected grey values")
     if len(tiff.series) > 1:
         raise DataError(f"{path}: holds {len(tiff.series)} images of different shapes, expected one volume")

@@ -29,7 +29,7 @@ MEMORY = 64 << 20  # bytes; the files have at most some thousands
 FUZZ = settings(
     derandomize=True,
     database=None,
-    max_examples=60,
+    max_examples=40,
     deadline=20_000,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -121,15 +121,17 @@ def read_or_refuse(path: Path, reader) -> bool:
     tracemalloc.start()
     try:
         reader(path)
-        return True
+        message = None
     except DataError as error:
-        assert path.name in str(error)
-        assert "\n" not in str(error)
-        return False
+        message = str(error)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < MEMORY
+    assert peak < MEMORY
+    if message is not None:
+        assert path.name in message
+        assert "\n" not in message
+    return message is None
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -156,7 +158,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, whole, name):
 def test_garbage_is_refused(tmp_path, name):
     path = tmp_path / name
 
-    @settings(FUZZ, max_examples=15)
+    @settings(FUZZ, max_examples=10)
     @given(st.binary(max_size=3000))
     @example(b"")
     @example(b"\x1f\x8b\x08")
@@ -215,7 +217,7 @@ def test_damaged_segmentations_are_read_or_refused(tmp_path):
 
 def test_folders_and_missing_files_are_named(tmp_path):
     for name, reader in READERS.items():
-        with pytest.raises(DataError, match="no such file|cannot read"):
+        with pytest.raises(DataError, match=r"no such file|cannot read"):
             reader(tmp_path / name)
         (tmp_path / name).mkdir()
         assert not read_or_refuse(tmp_path / name, reader)
