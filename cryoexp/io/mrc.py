@@ -109,8 +109,9 @@ def create_volume(
 ) -> Iterator[np.ndarray]:
     """Map a new volume, to be filled slab by slab.
 
-    In a block: ``with create_volume(…) as data: data[:16] = slab``. The file gets its name when the block ends well, and is not there at all when it does not. Memory stays small:
-    the data are on disk, and the statistics of the header are taken in slabs.
+    In a block: ``with create_volume(…) as data: data[:16] = slab``. The file gets its name when the block ends well,
+    and is not there at all when it does not. Memory stays small: the data are on disk, and the statistics of the
+    header are taken in slabs.
 
     Args:
         path: new file, not compressed.
