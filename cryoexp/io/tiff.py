@@ -138,8 +138,8 @@ def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries)
     limit = length if page.compression == 1 else RATIO * length
     if series.nbytes > limit:
         raise ValueError(f"{length} bytes, {series.nbytes} declared for {series.shape} of {series.dtype.name}")
-    for page in series.pages:
-        parts = zip(page.dataoffsets, page.databytecounts, strict=True) if page is not None else ()
+    for one in series.pages:
+        parts = zip(one.dataoffsets, one.databytecounts, strict=True) if one is not None else ()
         if any(offset + count > length for offset, count in parts):
             raise ValueError(f"{length} bytes, and data that end behind them")
 
