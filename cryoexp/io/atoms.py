@@ -7,6 +7,7 @@ import gemmi
 import numpy as np
 
 from cryoexp.errors import DataError
+from cryoexp.io.guard import reading
 
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".pdb.gz", ".ent.gz", ".cif.gz", ".mmcif.gz")
 VOLTS = 47.878  # h² / (2π m e) in V Å²: electron scattering density (Å / Å³) to potential (V)
@@ -28,12 +29,18 @@ def read_atoms(path: str | Path) -> AtomicModel:
     """Read an atomic model and build its first biological assembly (REMARK 350 or the CIF assemblies).
 
     Raises:
-        DataError: unreadable, or without atoms.
+        DataError: unreadable, without atoms, or with atoms that have neither place nor mass.
     """
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError, OSError) as error:
-        raise DataError(f"{path}: gemmi cannot read it ({error})") from None
+        raise DataError(f"{path}: gemmi cannot read it ({str(error).splitlines()[0]})") from None
+    # a broken file can trip what follows too: empty models, operators that are not there
+    with reading(path, "atomic model"):
+        return _assemble(path, structure)
+
+
+def _assemble(path: str | Path, structure: gemmi.Structure) -> AtomicModel:
     structure.setup_entities()
     structure.remove_waters()
     structure.remove_hydrogens()
@@ -46,6 +53,8 @@ def read_atoms(path: str | Path) -> AtomicModel:
         structure.transform_to_assembly(assembly, gemmi.HowToNameCopiedChain.Short)
     position = np.array([cra.atom.pos.tolist() for cra in structure[0].all()])
     weight = np.array([cra.atom.element.weight * cra.atom.occ for cra in structure[0].all()])
+    if not (np.isfinite(position).all() and np.isfinite(weight).all() and weight.sum() > 0):
+        raise DataError(f"{path}: atoms without a place, or all without mass (element or occupancy unknown)")
     centre = np.average(position, axis=0, weights=weight)
     return AtomicModel(
         structure=structure,

@@ -1,35 +1,41 @@
 """STAR tables in RELION's layout."""
 
+import linecache
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import starfile
 
-from cryoexp.errors import DataError
+from cryoexp.io.guard import plain_text, reading, replacing
+
+# names, though some look like numbers: tomogram 0022 is not 22
+NAMES = (
+    "rlnTomoName", "rlnTomoParticleName", "rlnParticleName", "rlnMicrographName", "rlnImageName", "rlnCtfImage",
+    "rlnOpticsGroupName", "rlnTomoMdocName", "rlnTomoTiltSeriesName", "rlnGroupName", "cryoexpClassName",
+)  # fmt: skip
 
 
 def write_star(path: str | Path, blocks: Mapping[str, pd.DataFrame]) -> None:
-    """Write named data blocks, for example ``optics`` and ``particles``."""
+    """Write named data blocks, for example ``optics`` and ``particles``; the file appears whole or not at all."""
     text = starfile.to_string(dict(blocks), float_format="%.9g")
     # without the comment that names the time: the same tables are the same bytes
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    Path(path).write_text("\n".join(lines).strip() + "\n")
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines).strip() + "\n", encoding="utf-8")
 
 
 def read_star(path: str | Path) -> dict[str, pd.DataFrame]:
-    """Read all data blocks by name.
+    """Read all data blocks by name, also from a gzip or bzip2 file; an unnamed block has the name ``""``.
 
     Raises:
-        DataError: missing or unreadable.
+        DataError: missing, unreadable, without a block, or with its last row cut.
     """
-    try:
-        blocks = starfile.read(path, always_dict=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a STAR file ({error})") from None
-    return {name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for name, block in blocks.items()}
+    with reading(path, "STAR file"), plain_text(path) as text:
+        tables = _parse(text)
+        for name, table in tables.items():
+            _check_columns(name, table)
+    return tables
 
 
 def optics_block(
@@ -50,3 +56,32 @@ def optics_block(
     if dimensionality == 2:
         del row["rlnTomoTiltSeriesPixelSize"]
     return pd.DataFrame([row])
+
+
+def _parse(text: Path) -> dict[str, pd.DataFrame]:
+    content = text.read_text(encoding="utf-8")
+    if "\0" in content:
+        raise ValueError("holds binary data")
+    try:
+        blocks = starfile.read(text, always_dict=True, parse_as_string=list(NAMES))
+    finally:
+        # starfile reads through linecache, and clears it only when all went well
+        linecache.clearcache()
+    if not blocks:
+        raise ValueError("no data_ block")
+    _check_last_line(content, list(blocks.values())[-1])
+    return {name: block if isinstance(block, pd.DataFrame) else pd.DataFrame([block]) for name, block in blocks.items()}
+
+
+def _check_last_line(content: str, last: pd.DataFrame | dict[str, object]) -> None:
+    """Refuse a file whose last row was cut: starfile would fill it up with NaN."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(("#", "_"))]
+    if isinstance(last, pd.DataFrame) and len(last) and len(lines[-1].split()) < len(last.columns):
+        raise ValueError(f"the last line holds {len(lines[-1].split())} of {len(last.columns)} values")
+
+
+def _check_columns(name: str, table: pd.DataFrame) -> None:
+    if not len(table.columns):
+        raise ValueError(f"data_{name} has no columns")
+    if table.columns.has_duplicates:
+        raise ValueError(f"data_{name} names {table.columns[table.columns.duplicated()][0]} twice")
