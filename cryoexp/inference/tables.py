@@ -8,7 +8,7 @@ import pandas as pd
 
 from cryoexp.errors import DataError
 from cryoexp.inference.files import Header, Item, find_files, items_of, raise_all, read_header
-from cryoexp.io.star import read_star
+from cryoexp.io.star import read_star, write_star
 
 TABLE = "particles.star"
 
@@ -45,6 +45,12 @@ def find_particles(given: str, voxel_size: float | None) -> Found:
     groups = [kinds.index((item.voxel_size, item.shape[-1])) + 1 for item in items]
     rows = pd.DataFrame({"rlnImageName": [item.name for item in items], "rlnOpticsGroup": groups})
     return Found(items, rows, _optics(kinds), None)
+
+
+def write_table(table: pd.DataFrame, optics: pd.DataFrame, folder: Path) -> None:
+    """Write predictions.star and predictions.csv into an existing folder."""
+    write_star(folder / "predictions.star", {"optics": optics, "particles": table})
+    table.to_csv(folder / "predictions.csv", index=False)
 
 
 def _find_in_table(path: Path, voxel_size: float | None) -> Found:

@@ -1,6 +1,5 @@
 """Write everything a run leaves behind."""
 
-import json
 import platform
 import time
 from pathlib import Path
@@ -15,8 +14,9 @@ from cryoexp import plotting
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.progress import console
+from cryoexp.report.card import write_card
 from cryoexp.report.html import write_page
-from cryoexp.report.manifest import command, git_commit, plain, versions
+from cryoexp.report.manifest import command, git_commit, versions, write_json
 from cryoexp.tasks.base import Task
 
 
@@ -42,8 +42,9 @@ class Report:
         self.task.products(self.task.results, self.data, self.folder)
         draw_curves(self.course, self.task.objective, self.folder / "figures" / "curves.png")
         manifest = self.manifest()
-        _write_json(self.folder / "metrics.json", self.scores)
-        _write_json(self.folder / "manifest.json", manifest)
+        write_json(self.folder / "metrics.json", self.scores)
+        write_json(self.folder / "manifest.json", manifest)
+        write_card(self.task, self.folder, self.scores, manifest, self.data.describe())
         write_page(self.folder, self.scores, manifest, self.data.describe())
         self.show()
 
@@ -102,7 +103,3 @@ def draw_curves(course: list[dict[str, float]], objective: str, path: Path) -> N
         ax.set_xlabel("epoch")
         ax.legend(frameon=False)
     plotting.save(fig, path)
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(plain(value), indent=2) + "\n")
