@@ -10,7 +10,6 @@ import mrcfile
 import numpy as np
 
 from cryoexp.errors import DataError
-from cryoexp.io.mrc import _voxel_size
 
 ENDINGS = (".mrc", ".map", ".rec", ".mrcs", ".mrc.gz", ".map.gz", ".rec.gz")
 SHOWN = 20  # problems in one message
@@ -70,17 +69,24 @@ def read_header(path: Path) -> Header:
         with mrcfile.open(path, permissive=False, header_only=True) as mrc:
             head = mrc.header
             size = np.array([mrc.voxel_size.x, mrc.voxel_size.y, mrc.voxel_size.z], dtype=float)
-            shape = (int(head.nz), int(head.ny), int(head.nx))
+            shape: tuple[int, ...] = (int(head.nz), int(head.ny), int(head.nx))
             if 401 <= head.ispg <= 630:  # a stack of volumes, in the convention of MRC2014
-                shape = (shape[0] // int(head.mz), int(head.mz), *shape[1:])  # type: ignore[assignment]
+                shape = (shape[0] // int(head.mz), int(head.mz), *shape[1:])
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ValueError, OSError, EOFError, gzip.BadGzipFile, zlib.error, RuntimeWarning) as error:
         raise DataError(f"{path}: not an MRC file ({error})") from None
-    try:
-        return Header(shape, _voxel_size(path, size))
-    except DataError as error:
-        return Header(shape, f"{error}; or give voxel_size=<Å>")
+    return Header(shape, voxel_size_of(path, size))
+
+
+def voxel_size_of(path: Path, size: np.ndarray) -> float | str:
+    """Return the one edge of cubic voxels in Å, or a sentence on why there is none. Takes those of a header, (x, y, z)."""
+    if not (np.isfinite(size).all() and (size > 0).all()):
+        return f"{path}: the header gives no voxel size ({size[0]:g} Å). Give voxel_size=<Å>"
+    if np.ptp(size) > 1e-3 * size.mean():
+        edges = " x ".join(f"{edge:.4f}" for edge in size)
+        return f"{path}: voxels of {edges} Å are not cubic. Rescale the data first, or give voxel_size=<Å>"
+    return round(float(size.mean()), 4)
 
 
 def load(path: Path) -> np.ndarray:

@@ -8,7 +8,8 @@ import mrcfile
 import numpy as np
 
 from cryoexp.errors import DataError
-from cryoexp.io.mrc import Volume, _label, _voxel_size
+from cryoexp.inference.files import voxel_size_of
+from cryoexp.io.mrc import LABEL, Volume
 
 MODES = {"float16": 12, "float32": 2, "uint8": 6, "int8": 0, "int16": 1, "uint16": 6}  # MRC has no uint8: it takes two
 
@@ -33,7 +34,9 @@ def map_volume(path: str | Path, voxel_size: float | None = None) -> Volume:
         raise DataError(f"{path}: holds data of shape {mrc.data.shape}, expected one (z, y, x) volume")
     head = mrc.header
     size = np.array([mrc.voxel_size.x, mrc.voxel_size.y, mrc.voxel_size.z], dtype=float)
-    voxel = voxel_size or _voxel_size(path, size)
+    voxel = voxel_size or voxel_size_of(Path(path), size)
+    if isinstance(voxel, str):
+        raise DataError(voxel)
     origin = np.array([head.origin.x, head.origin.y, head.origin.z], dtype=float)
     if not origin.any():
         origin = np.array([head.nxstart, head.nystart, head.nzstart]) * voxel
@@ -61,7 +64,8 @@ def new_volume(path: Path, shape: tuple[int, int, int], dtype: str, like: Volume
             mrc.set_volume()
             mrc.voxel_size = like.voxel_size
             mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = like.origin
-            _label(mrc)
+            mrc.header.label, mrc.header.nlabl = b"", 1
+            mrc.header.label[0] = LABEL.ljust(80).encode()  # without the time: the same volume is the same bytes
             yield mrc.data
             _statistics(mrc)
         partial.replace(path)

@@ -11,6 +11,7 @@ from cryoexp.report.manifest import plain
 from cryoexp.tasks.base import Task
 
 CARD = "model_card.md"
+OF_THE_MACHINE = ("data_dir", "num_workers")  # keys of a dataset that say nothing of the data
 
 
 def write_card(task: Task, folder: Path, scores: dict[str, float], manifest: dict[str, Any], data: str) -> None:
@@ -25,13 +26,14 @@ def write_card(task: Task, folder: Path, scores: dict[str, float], manifest: dic
         manifest: as in manifest.json.
         data: one line on the data.
     """
+    recipe = {k: v for k, v in manifest["config"]["dataset"].items() if k not in OF_THE_MACHINE}
     facts = card_facts(task, scores, manifest)
     environment = Environment(loader=PackageLoader("cryoexp.report"), trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("card.md.j2").render(
         block=yaml.safe_dump(plain(facts), sort_keys=False, allow_unicode=True, width=110).strip(),
         does=inspect.getdoc(type(task)).splitlines()[0],  # type: ignore[union-attr]
         data=data,
-        recipe=yaml.safe_dump(plain(manifest["config"]["dataset"]), sort_keys=False, allow_unicode=True).strip(),
+        recipe=yaml.safe_dump(plain(recipe), sort_keys=False, allow_unicode=True, default_flow_style=None).strip(),
         worst=_worst(facts),
         run=folder.name,
         **facts,

@@ -1,5 +1,6 @@
 """Write everything a run leaves behind."""
 
+import json
 import platform
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryoexp.data import DataModule
 from cryoexp.progress import console
 from cryoexp.report.card import write_card
 from cryoexp.report.html import write_page
-from cryoexp.report.manifest import command, git_commit, versions, write_json
+from cryoexp.report.manifest import command, git_commit, plain, versions
 from cryoexp.tasks.base import Task
 
 
@@ -42,10 +43,10 @@ class Report:
         self.task.products(self.task.results, self.data, self.folder)
         draw_curves(self.course, self.task.objective, self.folder / "figures" / "curves.png")
         manifest = self.manifest()
-        write_json(self.folder / "metrics.json", self.scores)
-        write_json(self.folder / "manifest.json", manifest)
-        write_card(self.task, self.folder, self.scores, manifest, self.data.describe())
+        _write_json(self.folder / "metrics.json", self.scores)
+        _write_json(self.folder / "manifest.json", manifest)
         write_page(self.folder, self.scores, manifest, self.data.describe())
+        write_card(self.task, self.folder, self.scores, manifest, self.data.describe())
         self.show()
 
     def manifest(self) -> dict[str, Any]:
@@ -103,3 +104,7 @@ def draw_curves(course: list[dict[str, float]], objective: str, path: Path) -> N
         ax.set_xlabel("epoch")
         ax.legend(frameon=False)
     plotting.save(fig, path)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(plain(value), indent=2) + "\n")
