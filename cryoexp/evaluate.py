@@ -96,7 +96,9 @@ def on_files(
     if keys.split != "all" and "cryoexpSplit" in particles.rows:
         particles.keep([i for i, name in enumerate(particles.rows["cryoexpSplit"]) if name == keys.split])
         if not len(particles):
-            raise DataError(f"split={keys.split}: no row of the table has this cryoexpSplit. Give split=all for the rest")
+            raise DataError(
+                f"split={keys.split}: no row of the table has this cryoexpSplit. Give split=all for the rest"
+            )
     truth = trained.task.truth(particles)
     for note in particles.notes:
         console.print(f"input   {note}")
@@ -104,7 +106,10 @@ def on_files(
     scores = trained.task.scores({"index": torch.arange(len(particles)), **truth, **answers})
     (folder / "predictions").mkdir()
     trained.task.write_answers(answers, particles, folder / "predictions")
-    return {f"test/{name}": value for name, value in scores.items()}, {"items": len(particles), "input": particles.notes}
+    return {f"test/{name}": value for name, value in scores.items()}, {
+        "items": len(particles),
+        "input": particles.notes,
+    }
 
 
 def on_dataset(
@@ -141,7 +146,9 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
     run = trained.config
     strange = [o for o in others if not o.lstrip("+~").startswith(("dataset.", "snr=", "seed=", "paths.data_dir="))]
     if strange:
-        raise ConfigError(f"{' '.join(strange)}: neither one of {', '.join(map(str, keys))}, nor dataset.<key>, snr, seed")
+        raise ConfigError(
+            f"{' '.join(strange)}: neither one of {', '.join(map(str, keys))}, nor dataset.<key>, snr, seed"
+        )
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             if keys.dataset != "run":
@@ -175,8 +182,8 @@ def fit(data: DataModule, trained: Trained) -> None:
         here, there = getattr(info, key), passport[key]
         if here != there:
             raise DataError(
-                f"the dataset's {key} is {here}, that of the training {there}. Give dataset.<key> to match, or write the "
-                "dataset with scripts/simulate.py and give its path: files are brought to the network's scale"
+                f"the dataset's {key} is {here}, that of the training {there}. Give dataset.<key> to match, or write "
+                "the dataset with scripts/simulate.py and give its path: files are brought to the network's scale"
             )
     data.normalise = Normalise(**passport["normalise"])  # type: ignore[attr-defined]
     if info.classes != classes:
@@ -216,7 +223,8 @@ def show(scores: Scores, classes: list[str]) -> None:
 
 def _with(config: DictConfig, changes: dict[str, Any]) -> DictConfig:
     """Return a resolved copy with some known keys changed."""
-    copy = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    copy: DictConfig = OmegaConf.create(plain)
     OmegaConf.set_struct(copy, True)
     for key, value in changes.items():
         OmegaConf.update(copy, key, value)

@@ -114,7 +114,9 @@ def check_targets(node: Any, kinds: tuple[type, ...]) -> None:
     for target in _targets(node):
         made = get_class(target) if target.startswith("cryoexp.") else _class_or_none(target)
         if not (isinstance(made, type) and (issubclass(made, kinds) or made.__module__.startswith("cryoexp."))):
-            raise DataError(f"its config would build {target}, which is not one of {', '.join(k.__name__ for k in kinds)}")
+            raise DataError(
+                f"its config would build {target}, which is not one of {', '.join(k.__name__ for k in kinds)}"
+            )
 
 
 def _make_task(config: DictConfig, passport: Mapping[str, Any]) -> Task:

@@ -51,7 +51,9 @@ def find_files(given: str) -> list[Path]:
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.name.endswith(ENDINGS) and not p.name.startswith("."))
         if not files:
-            raise DataError(f"input={given}: neither particles.star nor a file that ends in {', '.join(ENDINGS)} is in it")
+            raise DataError(
+                f"input={given}: neither particles.star nor a file that ends in {', '.join(ENDINGS)} is in it"
+            )
         return files
     files = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
     if not files:
@@ -80,7 +82,7 @@ def read_header(path: Path) -> Header:
 
 
 def voxel_size_of(path: Path, size: np.ndarray) -> float | str:
-    """Return the one edge of cubic voxels in Å, or a sentence on why there is none. Takes those of a header, (x, y, z)."""
+    """Return the edge of cubic voxels in Å, or a sentence on why there is none. ``size``: (x, y, z) of a header."""
     if not (np.isfinite(size).all() and (size > 0).all()):
         return f"{path}: the header gives no voxel size ({size[0]:g} Å). Give voxel_size=<Å>"
     if np.ptp(size) > 1e-3 * size.mean():

@@ -8,9 +8,9 @@ import numpy as np
 def to_grid(volume: np.ndarray, shape: Sequence[int], step: float) -> np.ndarray:
     """Resample a volume about its centre; beyond its borders it is mirrored.
 
-    With ``step`` 1 voxels are copied. Otherwise the volume is expanded in cosines, which are cut at the lower of the two
-    Nyquist frequencies and evaluated at the new voxels: Fourier cropping or padding, for any ratio of voxel sizes and
-    without the jump from one border to the other that a periodic transform would see.
+    With ``step`` 1 voxels are copied. Otherwise the volume is expanded in cosines, which are cut at the lower of the
+    two Nyquist frequencies and evaluated at the new voxels: Fourier cropping or padding, for any ratio of voxel sizes
+    and without the jump from one border to the other that a periodic transform would see.
 
     Args:
         volume: `(z, y, x)`.

@@ -46,7 +46,9 @@ def _check(output: Path, overwrite: bool) -> None:
         if (output / name).exists():
             raise ConfigError(f"output={output} holds {what}. Give another folder")
     if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise ConfigError(f"output={output} is not empty. Replace its files with overwrite=true, or give another folder")
+        raise ConfigError(
+            f"output={output} is not empty. Replace its files with overwrite=true, or give another folder"
+        )
 
 
 def _move(partial: Path, output: Path) -> None:

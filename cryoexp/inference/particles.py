@@ -76,14 +76,15 @@ class Particles:
 
 def _steps(items: list[Item], training: Training) -> list[float]:
     """Ratio of voxel sizes for each item; raises all that is wrong at once, a file once."""
-    steps, problems = [], {}
+    steps: list[float] = []
+    problems: list[str] = []
     for item in items:
         try:
             steps.append(training.step(item.voxel_size, item.path))
             training.check_box(item.shape, item.voxel_size, item.path)
         except DataError as error:
-            problems[str(error)] = None
-    raise_all(list(problems))
+            problems.append(str(error))
+    raise_all(list(dict.fromkeys(problems)))
     return steps
 
 

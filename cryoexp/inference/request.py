@@ -40,8 +40,8 @@ class Training:
             return 1.0
         if not 1 / RESCALED <= step <= RESCALED:
             raise DataError(
-                f"{name}: voxels of {voxel_size:g} Å, but the network was trained on {self.voxel_size:g} Å, more than a "
-                f"factor of {RESCALED:g} apart. Rescale the data first, or give voxel_size=<Å> if the file is wrong"
+                f"{name}: voxels of {voxel_size:g} Å, but the network was trained on {self.voxel_size:g} Å, more than "
+                f"a factor of {RESCALED:g} apart. Rescale the data first, or give voxel_size=<Å> if the file is wrong"
             )
         return step
 

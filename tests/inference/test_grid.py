@@ -26,7 +26,9 @@ def test_cropping_and_padding_copy_voxels_and_keep_the_centre(here, there):
 
 
 def test_padding_mirrors():
-    np.testing.assert_array_equal(to_grid(np.arange(4.0).reshape(1, 1, 4), (1, 1, 10), 1).ravel(), [2, 1, 0, 0, 1, 2, 3, 3, 2, 1])
+    np.testing.assert_array_equal(
+        to_grid(np.arange(4.0).reshape(1, 1, 4), (1, 1, 10), 1).ravel(), [2, 1, 0, 0, 1, 2, 3, 3, 2, 1]
+    )
 
 
 def test_the_same_size_is_left_alone():

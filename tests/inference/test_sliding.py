@@ -54,7 +54,9 @@ def test_with_the_reach_as_margin_it_is_the_network_on_the_whole_volume(volume, 
 def test_without_margin_the_gaussian_keeps_the_borders_of_windows_small(volume, convolutions):
     """A window's own border is wrong by the zero padding of the network; blending by a Gaussian nearly removes it."""
     truth = whole(convolutions, volume)
-    error = {b: predict_array(convolutions, volume, **{**OPTIONS, "blending": b}) - truth for b in ("gaussian", "constant")}
+    error = {
+        b: predict_array(convolutions, volume, **{**OPTIONS, "blending": b}) - truth for b in ("gaussian", "constant")
+    }
     assert np.abs(error["gaussian"]).mean() < 0.1 * np.abs(error["constant"]).mean()
 
 
@@ -125,7 +127,9 @@ def monai(volume, net, mode):
         warnings.simplefilter("ignore")
         inferers = pytest.importorskip("monai.inferers")
         given = torch.from_numpy(volume)[None, None]
-        return inferers.sliding_window_inference(given, (16, 16, 16), 3, net, overlap=0.5, mode=mode)[0].detach().numpy()
+        return (
+            inferers.sliding_window_inference(given, (16, 16, 16), 3, net, overlap=0.5, mode=mode)[0].detach().numpy()
+        )
 
 
 def test_monai_agrees_without_weights(volume, convolutions):

@@ -42,8 +42,9 @@ def write_answers(answers: Batch, particles: Particles, classes: list[str], fold
     truth is told too.
     """
     rows = particles.rows
-    table = prediction_table(answers["probability"], classes, rows, rows.get(NAME))
-    others = [c for c in rows if c not in table and not c.startswith("cryoexp")]
+    true = list(rows[NAME]) if NAME in rows else None
+    table = prediction_table(answers["probability"], classes, rows, true)
+    others = [c for c in rows if c not in table and not str(c).startswith("cryoexp")]
     write_table(table.join(rows[others]), particles.optics, folder)
     for name in classes:
         certain = table.loc[table[NAME] == name, "rlnMaxValueProbDistribution"]
@@ -62,7 +63,9 @@ def true_labels(particles: Particles, classes: list[str]) -> Tensor:
     names = particles.rows[NAME].astype(str)
     unknown = sorted(set(names) - set(classes))
     if unknown:
-        raise DataError(f"classes {', '.join(unknown)} are unknown to the network, which tells {', '.join(classes)} apart")
+        raise DataError(
+            f"classes {', '.join(unknown)} are unknown to the network, which tells {', '.join(classes)} apart"
+        )
     return torch.tensor([classes.index(name) for name in names])
 
 
