@@ -18,6 +18,8 @@ from cryoexp.errors import ConfigError, DataError
 from cryoexp.io.mrc import Volume, write_volume
 from cryoexp.io.star import read_star, write_star
 from cryoexp.predict import predict
+from cryoexp.tasks.base import Task
+from cryoexp.tasks.classify import Classify
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
 PROBABILITIES = ["cryoexpProb_dimer80", "cryoexpProb_ring240", "cryoexpProb_ribo2500"]
@@ -286,6 +288,12 @@ def test_a_strangers_checkpoint_builds_nothing_but_networks(go, trained, volumes
     with pytest.raises(DataError, match=r"its config would build pathlib.Path.touch"):
         go(volumes, checkpoint=tmp_path / "bad.ckpt")
     assert not touched.exists()
+
+
+def test_a_task_that_says_nothing_more_gets_its_numbers_written(go, volumes, monkeypatch):
+    for name in ("answer", "write_answers"):
+        monkeypatch.setattr(Classify, name, getattr(Task, name))
+    assert list(go(volumes).columns[-3:]) == ["cryoexpOutput1", "cryoexpOutput2", "cryoexpOutput3"]
 
 
 def test_the_command(trained, volumes, tmp_path):
