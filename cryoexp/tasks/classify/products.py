@@ -38,14 +38,12 @@ def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
 def write_answers(answers: Batch, particles: Particles, classes: list[str], folder: Path) -> None:
     """Write predictions on new data (STAR, CSV) in the format of the training, and print what was found.
 
-    Other columns of the input's table follow behind, such as coordinates; with a ``cryoexpClassName`` among them the
-    truth is told too.
+    With a column ``cryoexpClassName`` in the input's table the truth is told too.
     """
     rows = particles.rows
     true = list(rows[NAME]) if NAME in rows else None
     table = prediction_table(answers["probability"], classes, rows, true)
-    others = [c for c in rows if c not in table and not str(c).startswith("cryoexp")]
-    write_table(table.join(rows[others]), particles.optics, folder)
+    write_table(table, particles.optics, folder)
     for name in classes:
         certain = table.loc[table[NAME] == name, "rlnMaxValueProbDistribution"]
         if len(certain):
@@ -72,7 +70,7 @@ def true_labels(particles: Particles, classes: list[str]) -> Tensor:
 def prediction_table(
     probability: Tensor, classes: list[str], rows: pd.DataFrame, true: Sequence[str] | None
 ) -> pd.DataFrame:
-    """One row a subtomogram: RELION's image name and class (from 1), names, and every probability.
+    """One row a subtomogram: RELION's columns of it with its class (from 1), names, and every probability.
 
     Args:
         probability: `(n, c)`.
@@ -82,15 +80,10 @@ def prediction_table(
     """
     share = probability.double().numpy().round(6)
     predicted = probability.numpy().argmax(1)
-    table = pd.DataFrame(
-        {
-            "rlnImageName": rows["rlnImageName"].to_numpy(),
-            "rlnOpticsGroup": rows["rlnOpticsGroup"].to_numpy(),
-            "rlnClassNumber": predicted + 1,
-            "rlnMaxValueProbDistribution": share.max(1),
-            NAME: np.array(classes)[predicted],
-        }
-    )
+    table = rows.filter(regex="^rln").reset_index(drop=True)
+    table["rlnClassNumber"] = predicted + 1
+    table["rlnMaxValueProbDistribution"] = share.max(1)
+    table[NAME] = np.array(classes)[predicted]
     if true is not None:
         table["cryoexpTrueClassName"] = np.asarray(true)
     for i, name in enumerate(classes):
