@@ -28,7 +28,8 @@ def make_task(cfg: DictConfig, data: DataModule) -> Task:
     channels = task_class.channels(data.info)
     task: Task = build(cfg.task, net=build(cfg.model, **channels), info=data.info)
     # plain values only: a checkpoint loads under weights_only=True and says what it was
-    task.save_hyperparameters({"config": OmegaConf.to_container(cfg, resolve=True), "data": data.passport()})
+    passport = {"channels": data.info.channels, **data.passport()}
+    task.save_hyperparameters({"config": OmegaConf.to_container(cfg, resolve=True), "data": passport})
     return task
 
 

@@ -1,5 +1,6 @@
 """manifest.json: what it takes to repeat a run."""
 
+import json
 import math
 import platform
 import shlex
@@ -43,6 +44,11 @@ def git_commit() -> str | None:
 def command() -> str:
     """The command line of this process."""
     return shlex.join([Path(sys.executable).name, *sys.argv])
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file, with infinities as text."""
+    path.write_text(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -83,7 +83,7 @@ def _filament(packing: Packing, kind: str, lean: float, voxel_size: float) -> Fi
 
 
 def _membrane(packing: Packing, entry: dict[str, Any], recipe: SceneRecipe, voxel_size: float) -> Membrane:
-    for _ in range(TRIES):
+    for _ in range(5 * TRIES):
         membrane = random_membrane(
             entry["kind"],
             packing.shape,

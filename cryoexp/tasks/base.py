@@ -16,6 +16,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.errors import ConfigError
+from cryoexp.inference.batches import predict_items
+from cryoexp.inference.particles import Particles
+from cryoexp.inference.request import Request
+from cryoexp.inference.tables import write_table
+from cryoexp.progress import console
 from cryoexp.seeds import number
 from cryoexp.tasks.gather import Gather
 
@@ -26,7 +32,7 @@ class Task(pl.LightningModule):
     """A network, its loss and its scores.
 
     A task says which samples and which kind of network it needs, and fills in ``channels``, ``loss``, ``outputs``,
-    ``scores`` and ``products``.
+    ``scores`` and ``products``; for new data ``answer`` and ``write_answers``, or all of ``predict``.
 
     Args:
         net: the network.
@@ -85,6 +91,55 @@ class Task(pl.LightningModule):
     @abstractmethod
     def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions and figures of the test split into the run folder."""
+
+    def predict(self, request: Request, folder: Path) -> dict[str, Any]:
+        """Predict on new data and write what comes of it into an empty folder: the work of ``scripts/predict.py``.
+
+        This one is for particles. A task on whole volumes overrides it: for each of
+        `cryoexp.inference.files.find_files` it maps the file (`cryoexp.inference.mapped.map_volume`), opens its results
+        (`new_volume`, which keeps voxel size and origin), and fills them from
+        `cryoexp.inference.sliding.predict_slabs`. ``scripts/bench/predict_memory.py`` is such a loop.
+
+        Returns:
+            Facts for the manifest, in plain values.
+
+        Raises:
+            CryoexpError: whatever is wrong with the input.
+        """
+        particles = Particles(request)
+        for note in particles.notes:
+            console.print(f"input   {note}")
+        self.write_answers(self.answers(particles, request), particles, folder)
+        return {"items": len(particles), "input": particles.notes}
+
+    def answers(self, particles: Particles, request: Request) -> Batch:
+        """Apply the network to particles, in their order."""
+        return predict_items(
+            self,
+            lambda numbers: request.training.normalise(particles.read(numbers)),
+            self.answer,
+            len(particles),
+            request.devices,
+            request.batch_size,
+        )
+
+    def answer(self, prediction: Tensor) -> Batch:
+        """Return per-item results on new data, whose truth nobody knows."""
+        return {"output": prediction.flatten(1)}
+
+    def write_answers(self, answers: Batch, particles: Particles, folder: Path) -> None:
+        """Write the results on new data; here every number the network gives, in a column of its own."""
+        output = answers["output"].double().numpy()
+        table = particles.rows.assign(**{f"cryoexpOutput{i + 1}": column for i, column in enumerate(output.T)})
+        write_table(table, particles.optics, folder)
+
+    def truth(self, particles: Particles) -> Batch:
+        """Return the truth that a STAR table holds, to score ``answers`` with.
+
+        Raises:
+            ConfigError: the task does not read it from tables.
+        """
+        raise ConfigError(f"{type(self).__name__} cannot be evaluated on files; give the name of a dataset")
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Apply the network."""

@@ -30,7 +30,7 @@ def test_given_objects_stay_what_they_are():
 
 def test_our_error_comes_through_from_a_nested_node():
     node = {"_target_": "tests.config.test_build.Holder", "optics": {**OPTICS, "voltage": 3.0}}
-    with pytest.raises(ConfigError, match=r"^optics\.voltage=3\.0 is outside"):
+    with pytest.raises(ConfigError, match=r"^dataset\.optics\.voltage=3\.0 is outside"):
         make(node, thing=None)
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.inference.particles import Particles
 from cryoexp.tasks.base import Scores, Task
-from cryoexp.tasks.classify.products import write_products
+from cryoexp.tasks.classify.products import true_labels, write_answers, write_products
 from cryoexp.tasks.classify.scores import classification_scores
 
 
@@ -43,6 +44,18 @@ class Classify(Task):
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Keep class probabilities beside the truth."""
         return {"index": batch["index"], "label": batch["label"], "probability": torch.softmax(prediction, 1)}
+
+    def answer(self, prediction: Tensor) -> Batch:
+        """Class probabilities."""
+        return {"probability": torch.softmax(prediction, 1)}
+
+    def write_answers(self, answers: Batch, particles: Particles, folder: Path) -> None:
+        """Write predictions.star and .csv, and print how many of each class there are."""
+        write_answers(answers, particles, self.info.classes, folder)
+
+    def truth(self, particles: Particles) -> Batch:
+        """Class ids by the names in ``cryoexpClassName``."""
+        return {"label": true_labels(particles, self.info.classes)}
 
     def scores(self, results: Batch) -> Scores:
         """Accuracy, balanced accuracy, macro and per-class precision, recall and F1."""

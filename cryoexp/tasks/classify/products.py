@@ -1,17 +1,23 @@
 """What a classifier leaves in the run folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from cryoexp import plotting
 from cryoexp.data.datamodule import Batch
 from cryoexp.data.particles import ParticleData
-from cryoexp.io.star import write_star
+from cryoexp.errors import DataError
+from cryoexp.inference.particles import Particles
+from cryoexp.inference.tables import write_table
+from cryoexp.progress import console
 from cryoexp.tasks.classify.scores import confusion
 
+NAME = "cryoexpClassName"
 SHOWN = 10  # classes in the figure of example slices
 
 
@@ -19,9 +25,9 @@ def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
     """Write predictions (STAR, CSV), the confusion matrix (CSV, PNG) and example slices (PNG)."""
     (folder / "predictions").mkdir(exist_ok=True)
     classes = data.info.classes
-    table = prediction_table(results, data)
-    write_star(folder / "predictions" / "predictions.star", {"optics": data.optics(), "particles": table})
-    table.to_csv(folder / "predictions" / "predictions.csv", index=False)
+    true = np.array(classes)[results["label"].numpy()]
+    table = prediction_table(results["probability"], classes, data.particles(results["index"].numpy()), true)
+    write_table(table, data.optics(), folder / "predictions")
     counts = confusion(results["probability"], results["label"], len(classes)).numpy()
     frame = pd.DataFrame(counts, index=pd.Index(classes, name="true \\ predicted"), columns=classes)
     frame.to_csv(folder / "predictions" / "confusion_matrix.csv")
@@ -29,19 +35,59 @@ def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
     draw_examples(results, data, folder / "figures" / "examples.png")
 
 
-def prediction_table(results: Batch, data: ParticleData) -> pd.DataFrame:
-    """One row a subtomogram: RELION's columns of it with its class (from 1), names, and every probability."""
-    classes = np.array(data.info.classes)
-    probability = results["probability"].numpy()
-    predicted = probability.argmax(1)
-    particles = data.particles(results["index"].numpy())
-    table = particles.filter(regex="^rln").reset_index(drop=True)
+def write_answers(answers: Batch, particles: Particles, classes: list[str], folder: Path) -> None:
+    """Write predictions on new data (STAR, CSV) in the format of the training, and print what was found.
+
+    With a column ``cryoexpClassName`` in the input's table the truth is told too.
+    """
+    rows = particles.rows
+    true = list(rows[NAME]) if NAME in rows else None
+    table = prediction_table(answers["probability"], classes, rows, true)
+    write_table(table, particles.optics, folder)
+    for name in classes:
+        certain = table.loc[table[NAME] == name, "rlnMaxValueProbDistribution"]
+        if len(certain):
+            console.print(f"found   {len(certain)} {name}, mean probability {certain.mean():.3f}")
+
+
+def true_labels(particles: Particles, classes: list[str]) -> Tensor:
+    """Class ids `(n,)` of particles by the names in their table.
+
+    Raises:
+        DataError: no names, or names that the network does not know.
+    """
+    if NAME not in particles.rows:
+        raise DataError(f"the table has no column {NAME}: without the truth there is nothing to evaluate")
+    names = particles.rows[NAME].astype(str)
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise DataError(
+            f"classes {', '.join(unknown)} are unknown to the network, which tells {', '.join(classes)} apart"
+        )
+    return torch.tensor([classes.index(name) for name in names])
+
+
+def prediction_table(
+    probability: Tensor, classes: list[str], rows: pd.DataFrame, true: Sequence[str] | None
+) -> pd.DataFrame:
+    """One row a subtomogram: RELION's columns of it with its class (from 1), names, and every probability.
+
+    Args:
+        probability: `(n, c)`.
+        classes: names in the order of the ids.
+        rows: of the input, with rlnImageName and rlnOpticsGroup.
+        true: class names, where they are known.
+    """
+    share = probability.double().numpy().round(6)
+    predicted = probability.numpy().argmax(1)
+    table = rows.filter(regex="^rln").reset_index(drop=True)
     table["rlnClassNumber"] = predicted + 1
-    table["rlnMaxValueProbDistribution"] = probability.max(1).round(6)
-    table["cryoexpClassName"] = classes[predicted]
-    table["cryoexpTrueClassName"] = classes[results["label"].numpy()]
+    table["rlnMaxValueProbDistribution"] = share.max(1)
+    table[NAME] = np.array(classes)[predicted]
+    if true is not None:
+        table["cryoexpTrueClassName"] = np.asarray(true)
     for i, name in enumerate(classes):
-        table[f"cryoexpProb_{name}"] = probability[:, i].round(6)
+        table[f"cryoexpProb_{name}"] = share[:, i]
     return table
 
 

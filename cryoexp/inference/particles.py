@@ -1,0 +1,108 @@
+"""Particles from files, made to look like those of the training: same voxel size, box and contrast."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoexp.data.description import DESCRIPTION, read_description
+from cryoexp.errors import DataError
+from cryoexp.inference.files import Item, load, raise_all
+from cryoexp.inference.grid import to_grid
+from cryoexp.inference.request import Request, Training, times
+from cryoexp.inference.tables import find_particles
+
+
+class Particles:
+    """The volumes of an input, in the form the network was trained on.
+
+    ``rows`` and ``optics`` are those of the input's STAR table, or made of the files' headers.
+
+    Args:
+        request: what is asked for.
+
+    Raises:
+        DataError: all that is wrong with the input.
+    """
+
+    def __init__(self, request: Request) -> None:
+        found = find_particles(request.input, request.voxel_size)
+        self.items, self.rows, self.optics, self.folder = found.items, found.rows, found.optics, found.folder
+        self.training = request.training
+        self.steps = _steps(self.items, self.training)
+        self.contrast, self.contrast_from = _contrast(request, self.folder)
+        self._stacks: dict[Path, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        """Return the number of particles."""
+        return len(self.items)
+
+    def keep(self, wanted: Sequence[int]) -> None:
+        """Forget all particles but these."""
+        self.items, self.steps = [self.items[i] for i in wanted], [self.steps[i] for i in wanted]
+        self.rows = self.rows.iloc[list(wanted)].reset_index(drop=True)
+
+    def read(self, wanted: Sequence[int]) -> Tensor:
+        """Read some particles, `(b, 1, z, y, x)`.
+
+        Raises:
+            DataError: a file is damaged, or holds NaN or infinite values.
+        """
+        return torch.from_numpy(np.stack([self._read(self.items[i], self.steps[i]) for i in wanted]))[:, None]
+
+    @property
+    def notes(self) -> list[str]:
+        """Say in sentences what is done to the volumes before the network sees them."""
+        kinds = Counter((item.voxel_size, item.shape, step) for item, step in zip(self.items, self.steps, strict=True))
+        notes = [f"{count} of {_changes(*kind, self.training)}" for kind, count in sorted(kinds.items())]
+        what = "as in training" if self.contrast == self.training.contrast else "inverted for the network"
+        return [*notes, f"contrast: protein {self.contrast} ({self.contrast_from}), {what}"]
+
+    def _read(self, item: Item, step: float) -> np.ndarray:
+        if item.number is None:
+            volume = load(item.path)
+        else:
+            if item.path not in self._stacks:
+                self._stacks[item.path] = load(item.path)
+            volume = self._stacks[item.path][item.number]
+        volume = np.array(volume, dtype=np.float32)
+        if not np.isfinite(volume).all():
+            raise DataError(f"{item.name}: holds NaN or infinite values")
+        return to_grid(volume if self.contrast == self.training.contrast else -volume, self.training.shape, step)
+
+
+def _steps(items: list[Item], training: Training) -> list[float]:
+    """Ratio of voxel sizes for each item; raises all that is wrong at once, a file once."""
+    steps: list[float] = []
+    problems: list[str] = []
+    for item in items:
+        try:
+            steps.append(training.step(item.voxel_size, item.path))
+            training.check_box(item.shape, item.voxel_size, item.path)
+        except DataError as error:
+            problems.append(str(error))
+    raise_all(list(dict.fromkeys(problems)))
+    return steps
+
+
+def _contrast(request: Request, folder: Path | None) -> tuple[str, str]:
+    """Contrast of the input, and who says so."""
+    if request.contrast:
+        return request.contrast, "as given"
+    if folder is not None and (folder / DESCRIPTION).is_file():
+        return read_description(folder).contrast, f"says {DESCRIPTION}"
+    return request.training.contrast, "taken to be; give contrast= if it is not"
+
+
+def _changes(voxel_size: float, shape: tuple[int, ...], step: float, training: Training) -> str:
+    """Say what brings volumes of one kind onto the grid of the training."""
+    done = [] if step == 1 else [f"rescaled to {training.voxel_size:g} Å"]
+    beyond = [here / step - there for here, there in zip(shape, training.shape, strict=True)]
+    if max(beyond) >= 1:
+        done.append(f"cropped to {times(training.shape)}")
+    if min(beyond) <= -1:
+        done.append(f"mirrored at the borders to fill {times(training.shape)}")
+    return f"{times(shape)} voxels of {voxel_size:g} Å: {', '.join(done) or 'as in training'}"

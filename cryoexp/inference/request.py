@@ -1,0 +1,105 @@
+"""What is asked of a trained network, and what it was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cryoexp.data.normalise import Normalise
+from cryoexp.errors import ConfigError, DataError
+
+SAME = 0.01  # voxel sizes that differ by less count as equal
+RESCALED = 2.0  # the largest ratio that is bridged
+LARGER, SMALLER = 4.0, 0.5  # edges of a box, in those of the training boxes, beyond which it cannot be one
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a network was trained on: box (z, y, x) in voxels, voxel size in Å, contrast, normalisation."""
+
+    shape: tuple[int, ...]
+    voxel_size: float
+    contrast: str
+    normalise: Normalise
+
+    @classmethod
+    def from_passport(cls, passport: Mapping[str, Any]) -> "Training":
+        """Read what a checkpoint knows of its data."""
+        normalise = Normalise(**passport["normalise"])
+        return cls(tuple(passport["shape"]), float(passport["voxel_size"]), passport["contrast"], normalise)
+
+    def step(self, voxel_size: float, name: object) -> float:
+        """Return the training voxel size over that of a volume, 1 where they are as good as equal.
+
+        Raises:
+            DataError: they are too far apart to rescale.
+        """
+        step = self.voxel_size / voxel_size
+        if abs(step - 1) <= SAME:
+            return 1.0
+        if not 1 / RESCALED <= step <= RESCALED:
+            raise DataError(
+                f"{name}: voxels of {voxel_size:g} Å, but the network was trained on {self.voxel_size:g} Å, more than "
+                f"a factor of {RESCALED:g} apart. Rescale the data first, or give voxel_size=<Å> if the file is wrong"
+            )
+        return step
+
+    def check_box(self, shape: tuple[int, ...], voxel_size: float, name: object) -> None:
+        """Refuse what cannot be a box around one particle.
+
+        Raises:
+            DataError: far larger or smaller than in training.
+        """
+        for here, there in zip(shape, self.shape, strict=True):
+            ratio = here * voxel_size / (there * self.voxel_size)
+            if not SMALLER <= ratio <= LARGER:
+                what = "larger" if ratio > 1 else "smaller"
+                raise DataError(
+                    f"{name}: a box of {times(shape)} voxels of {voxel_size:g} Å is far {what} than those of the "
+                    f"training, {times(self.shape)} of {self.voxel_size:g} Å. Cut out boxes of about that size first"
+                )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to predict on, and how.
+
+    Args:
+        input: a file, glob, folder or STAR table.
+        training: what the network was trained on.
+        voxel_size: of the input in Å, or None: as the files say.
+        contrast: of the input, dark or bright, or None: as in training unless the dataset says.
+        devices: to share the work out over.
+        batch_size: items at once and device.
+    """
+
+    input: str
+    training: Training
+    voxel_size: float | None
+    contrast: str | None
+    devices: tuple[torch.device, ...]
+    batch_size: int
+
+
+def find_devices(text: str) -> tuple[torch.device, ...]:
+    """Read ``auto``, or device names with commas between.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if text == "auto":
+        text = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        devices = tuple(torch.device(name.strip()) for name in text.split(","))
+        for device in devices:
+            torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={text}: {reason}. Give auto, cpu, cuda, or several: cuda:0,cuda:1") from None
+    return devices
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Write a shape as people do: 32 x 32 x 32."""
+    return " x ".join(str(n) for n in shape)

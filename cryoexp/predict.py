@@ -1,0 +1,67 @@
+"""The story of one prediction on new data, from top to bottom."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cryoexp.cli import CONF
+from cryoexp.config.keys import check_keys, read_keys, refuse_others
+from cryoexp.inference.output import whole_folder
+from cryoexp.inference.request import Request, Training, find_devices
+from cryoexp.progress import console
+from cryoexp.report.manifest import command, git_commit, versions, write_json
+from cryoexp.restore import Trained, restore
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """Predict what ``key=value`` arguments ask for; see conf/predict.yaml.
+
+    Raises:
+        CryoexpError: whatever is wrong with arguments, run or input; nothing is written then.
+    """
+    started = time.monotonic()
+    keys, others = read_keys(arguments, CONF / "predict.yaml")
+    refuse_others(others, keys)
+    check_keys(keys)
+    devices = find_devices(keys.device)
+    output = Path(keys.output).expanduser().resolve()
+    with whole_folder(output, keys.overwrite) as folder:  # refused before any work is done
+        trained = restore(keys.run, keys.checkpoint)
+        say(trained, devices)
+        request = Request(
+            input=keys.input,
+            training=Training.from_passport(trained.passport),
+            voxel_size=keys.voxel_size,
+            contrast=keys.contrast,
+            devices=devices,
+            batch_size=keys.batch_size,
+        )
+        facts = trained.task.predict(request, folder)
+        facts["wall_s"] = round(time.monotonic() - started, 1)
+        write_json(folder / "manifest.json", {**manifest(keys, trained), **facts})
+    console.print(str(output))
+
+
+def say(trained: Trained, devices: Sequence[Any]) -> None:
+    """Print which network is about to do it, and with what."""
+    scale = f"{'x'.join(str(n) for n in trained.passport['shape'])} voxels of {trained.passport['voxel_size']:g} Å"
+    console.print(f"model   {type(trained.task.net).__name__}, trained for {trained.epoch} epochs on {scale}")
+    console.print(f"from    {trained.checkpoint}")
+    console.print(f"device  {', '.join(str(d) for d in devices)}")
+
+
+def manifest(keys: DictConfig, trained: Trained) -> dict[str, Any]:
+    """Return what it takes to repeat a prediction."""
+    return {
+        "command": command(),
+        "keys": OmegaConf.to_container(keys),
+        "checkpoint": str(trained.checkpoint.resolve()),
+        "epoch": trained.epoch,
+        "training": trained.passport,
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
