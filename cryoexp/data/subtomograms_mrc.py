@@ -1,6 +1,5 @@
 """Real subtomograms: in files of one volume, in stacks, or cut from tomograms where a STAR file says."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,19 +129,6 @@ class SubtomogramMrcData(ParticleData):
         read, seen = super().examples(items)
         blurred = np.stack([gaussian_filter(volume, BLUR) for volume in read[:, 0].numpy()])
         return torch.from_numpy(blurred)[:, None], seen
-
-    def passport(self) -> dict[str, Any]:
-        """Classes, voxel size, contrast and normalisation."""
-        info = self.info
-        return {
-            "sample": self.sample,
-            "classes": info.classes,
-            "masses": info.masses,
-            "voxel_size": info.voxel_size,
-            "shape": info.shape,
-            "contrast": info.contrast,
-            "normalise": asdict(self.normalise),
-        }
 
     def describe(self) -> str:
         """Numbers, sizes, how they were split, how many boxes were padded."""

@@ -96,8 +96,8 @@ class Task(pl.LightningModule):
         """Predict on new data and write what comes of it into an empty folder: the work of ``scripts/predict.py``.
 
         This one is for particles. A task on whole volumes overrides it: for each of
-        `cryoexp.inference.files.find_files` it maps the file (`cryoexp.inference.mapped.map_volume`), opens its results
-        (`new_volume`, which keeps voxel size and origin), and fills them from
+        `cryoexp.inference.files.find_files` it maps the file (`cryoexp.io.mrc.open_volume`), opens its results
+        (`create_volume`, with its voxel size and origin), and fills them from
         `cryoexp.inference.sliding.predict_slabs`. ``scripts/bench/predict_memory.py`` is such a loop.
 
         Returns:

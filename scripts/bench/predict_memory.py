@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from cryoexp.inference.mapped import map_volume, moments, new_volume
+from cryoexp.inference.moments import moments
 from cryoexp.inference.sliding import fit_type, predict_slabs, window_count
-from cryoexp.io.mrc import Volume
+from cryoexp.io.mrc import Volume, create_volume, open_volume
 from cryoexp.progress import progress
 
 SLAB = 16  # slices made at once
@@ -58,11 +58,11 @@ def parse() -> argparse.Namespace:
 def make_volume(path: Path, shape: tuple[int, int, int]) -> Volume:
     """Write noise, slab by slab, and map it."""
     generator = np.random.default_rng(0)
-    with new_volume(path, shape, "float32", Volume(np.zeros(0), 10.0)) as data:
+    with create_volume(path, shape, np.float32, 10.0) as data:
         for z in range(0, shape[0], SLAB):
             part = data[z : z + SLAB]
             part[:] = generator.standard_normal(part.shape, dtype=np.float32)
-    return map_volume(path)
+    return open_volume(path)
 
 
 def predict(source: Volume, folder: Path, arguments: argparse.Namespace) -> None:
@@ -76,7 +76,10 @@ def predict(source: Volume, folder: Path, arguments: argparse.Namespace) -> None
     shape, window = source.data.shape, (arguments.window,) * 3
     windows = window_count(shape, window, arguments.overlap)
     with ExitStack() as stack:
-        sinks = [stack.enter_context(new_volume(folder / f"{i}.mrc", shape, "float16", source)) for i in range(2)]
+        sinks = [
+            stack.enter_context(create_volume(folder / f"{i}.mrc", shape, np.float16, source.voxel_size, source.origin))
+            for i in range(2)
+        ]
         advance = stack.enter_context(progress("windows", windows))
         slabs = predict_slabs(
             lambda given: net((given - mean) / std), source.data, window=window, overlap=arguments.overlap,
