@@ -1,5 +1,6 @@
 """Run folders: a fresh one for every run, and never a used one by accident."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,15 @@ def register_resolvers() -> None:
 
 
 def fresh_folder(name: str) -> str:
-    """Create ``name``, or ``name-1``, ``name-2`` …: two runs started in one second get two folders."""
+    """Create ``name``, or ``name-1``, ``name-2`` …: two runs started in one second get two folders.
+
+    Under torchrun every rank asks, and all must get the same: that folder is named after the launch.
+    """
+    launch = torchrun_launch()
+    if launch:
+        folder = Path(name).parent / launch
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
     for n in range(10_000):
         folder = Path(name if n == 0 else f"{name}-{n}")
         try:
@@ -29,6 +38,14 @@ def fresh_folder(name: str) -> str:
         except FileExistsError:
             continue
     raise ConfigError(f"hydra.run.dir={name}: ten thousand folders of this name exist already")
+
+
+def torchrun_launch() -> str | None:
+    """Name what the ranks that one torchrun started have in common; None without torchrun."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    if launch == "none":  # no --rdzv-id given: the ranks of a node have their parent in common
+        launch = str(os.getppid())
+    return f"torchrun-{launch}" if launch else None
 
 
 def is_used(folder: Path) -> bool:

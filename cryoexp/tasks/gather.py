@@ -26,6 +26,11 @@ class Gather(Metric):
                 self.add_state(name, default=[], dist_reduce_fx="cat")
             getattr(self, name).append(value.detach())
 
+    @property
+    def count(self) -> int:
+        """Items kept on this rank so far."""
+        return sum(len(value) for value in getattr(self, "index")) if "index" in self.names else 0
+
     def compute(self) -> dict[str, Tensor]:
         """Return all results in the order of ``index``."""
         joined = {name: self._joined(name) for name in self.names}
