@@ -16,7 +16,8 @@ PRODUCTS = (
 
 
 def register_resolvers() -> None:
-    """Register ``${fresh_folder:NAME}`` for hydra.run.dir."""
+    """Register ``${fresh_folder:NAME}`` and ``${slurm_folder:NAME}`` for hydra.run.dir."""
+    OmegaConf.register_new_resolver("slurm_folder", slurm_folder, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, use_cache=True, replace=True)
 
 
@@ -38,6 +39,15 @@ def fresh_folder(name: str) -> str:
         except FileExistsError:
             continue
     raise ConfigError(f"hydra.run.dir={name}: ten thousand folders of this name exist already")
+
+
+def slurm_folder(name: str) -> str:
+    """Return, beside ``name``, the folder of this SLURM job step: the same for all ranks and after a requeue.
+
+    Outside SLURM a fresh folder.
+    """
+    job, step = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_STEP_ID", "0")
+    return str(Path(name).parent / f"slurm-{job}.{step}") if job else fresh_folder(name)
 
 
 def torchrun_launch() -> str | None:
