@@ -36,9 +36,18 @@ def run_apart(folder: Path) -> float | None:
     """Run this job of a sweep in processes of its own and return its objective.
 
     Raises:
-        JobFailed: with the last lines of its error.
+        JobFailed: with the error it printed.
     """
-    process = subprocess.Popen(job_command(folder), env=environment(), stderr=subprocess.PIPE, text=True)
+    return run_command(job_command(folder), folder)
+
+
+def run_command(command: list[str], folder: Path) -> float | None:
+    """Run a command line that trains into ``folder``, wait for it, and return the objective.
+
+    Raises:
+        JobFailed: with the error it printed.
+    """
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
     lines: list[str] = []
     assert process.stderr is not None
     try:
