@@ -29,7 +29,8 @@ class Gather(Metric):
     @property
     def count(self) -> int:
         """Items kept on this rank so far."""
-        return sum(len(value) for value in getattr(self, "index")) if "index" in self.names else 0
+        kept: Any = self.index if "index" in self.names else []
+        return sum(len(value) for value in kept)
 
     def compute(self) -> dict[str, Tensor]:
         """Return all results in the order of ``index``."""

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from omegaconf import read_write
 
 from cryoexp.config import ddp
 from cryoexp.config.ddp import environment, error_in, job_command, needs_own_processes
@@ -15,7 +15,7 @@ MANY = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
 def in_sweep(composed):
     def make(*overrides):
         cfg = composed(*overrides, "hydra.mode=MULTIRUN", "hydra.sweep.dir=/tmp/sweep", tiny=False)
-        with open_dict(HydraConfig.instance().cfg):
+        with read_write(HydraConfig.instance().cfg.hydra):
             HydraConfig.instance().cfg.hydra.overrides.task = list(overrides)
         return cfg
 
@@ -55,7 +55,9 @@ def test_the_command_that_resumes(composed, in_sweep, tmp_path):
     composed("trainer=cpu")
     argv = ["train.py", "snr=0.3", "overwrite=true", "hydra.run.dir=old", "ckpt_path=last", "model.widths=[4,8]"]
     words = resume_command(tmp_path / "a b", argv)
-    assert words.endswith(f"train.py snr=0.3 'model.widths=[4,8]' ckpt_path=last 'hydra.run.dir='\"'\"'{tmp_path}/a b'\"'\"''")
+    assert words.endswith(
+        f"train.py snr=0.3 'model.widths=[4,8]' ckpt_path=last 'hydra.run.dir='\"'\"'{tmp_path}/a b'\"'\"''"
+    )
     assert resume_command(tmp_path, ["/x/cryoexp/__main__.py"]).split()[1:3] == ["-m", "cryoexp"]
     in_sweep("snr=0.3")
     words = resume_command(tmp_path / "0", ["train.py", "-m", "snr=0.3,0.5"])

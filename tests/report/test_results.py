@@ -31,7 +31,12 @@ def sweep(tmp_path):
     root = tmp_path / "sweep"
     score = {"test/loss": 1.0, "test/accuracy": 0.5, "test/f1_macro": 0.4, "time/fit_s": 3.0}
     for i, (snr, model) in enumerate([(0.03, "cnn3d"), (0.03, "resnet3d"), ("inf", "cnn3d")]):
-        a_run(root / str(i), [f"snr={snr}", f"model={model}", "seed=1"], {**score, "test/accuracy": 0.5 + i / 10}, status="done")
+        a_run(
+            root / str(i),
+            [f"snr={snr}", f"model={model}", "seed=1"],
+            {**score, "test/accuracy": 0.5 + i / 10},
+            status="done",
+        )
     a_run(root / "3", ["snr=inf", "model=resnet3d", "seed=1"], status="failed", error="model: <wrong> & bad")
     a_run(root / "10", ["snr=0.1", "model=resnet3d", "seed=1"], status="running")
     return root
@@ -82,7 +87,7 @@ def test_any_runs_at_any_depth(sweep, tmp_path):
     table, swept = collect([tmp_path])
     assert swept == ["snr", "model", "seed"]
     assert table["seed"].tolist() == [7, 1, 1, 1, 1, 1]  # from its config, where the command line says nothing
-    assert table["model"][0] is None
+    assert pd.isna(table["model"][0])
     assert table["status"][0] == "done"
 
 
