@@ -11,6 +11,7 @@ path of results.csv is printed last.
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def make_study(seed: int) -> Any:
         ConfigError: Optuna is not installed.
     """
     try:
-        import optuna
+        optuna = import_module("optuna")
     except ImportError:
         raise ConfigError('Optuna is not installed: pip install "cryoexp[sweep]"') from None
     return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
@@ -61,7 +62,7 @@ def search(study: Any, overrides: list[Override], trials: int, output: Path) -> 
     failed = 0
     for number in range(trials):
         trial = study.ask()
-        chosen = [suggest(trial, o) if o.is_sweep_override() else o.input_line for o in overrides]
+        chosen = [suggest(trial, o) if o.is_sweep_override() else str(o.input_line) for o in overrides]
         folder = output / str(number)
         folder.mkdir(parents=True)
         console.print(f"trial {number}: {' '.join(chosen)}", markup=False)
@@ -98,9 +99,7 @@ def note(folder: Path, overrides: list[str], **more: str) -> None:
 
 
 def _failed() -> Any:
-    import optuna
-
-    return optuna.trial.TrialState.FAIL
+    return import_module("optuna").trial.TrialState.FAIL
 
 
 if __name__ == "__main__":

@@ -118,9 +118,11 @@ def test_a_killed_run_ends_as_an_unbroken_one(composed, tmp_path, monkeypatch, m
         REFERENCE[schedule] = outcome(folder)
         shutil.rmtree(folder)
     owner, name, wrap = MOMENTS[moment]
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    cfg = composed(*given, "ckpt_path=last")
+    with monkeypatch.context() as patch:
         patch.setattr(owner, name, wrap(getattr(owner, name)))
-        run(composed(*given, "ckpt_path=last"))
+        with pytest.raises(Killed):
+            run(cfg)
     run(composed(*given, "ckpt_path=last"))
     resumed = outcome(folder)
     assert [k for k in resumed if not equal(resumed[k], REFERENCE[schedule][k])] == []
@@ -177,6 +179,13 @@ def start(folder, cache, tmp_path, *more):
     )
 
 
+def wait_for(path):
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_ten_kills_drawn_over_the_run(cache, tmp_path):
     unbroken = tmp_path / "unbroken"
@@ -188,31 +197,33 @@ def test_ten_kills_drawn_over_the_run(cache, tmp_path):
     seconds = time.monotonic() - began
     assert process.returncode == 0, out
     whole = outcome(unbroken)
-    in_checkpoint = 0
-    draws = np.random.default_rng(0).uniform(0, 1, 10)
-    for i, share in enumerate(draws):
+    torn = 0
+    # ten over the whole run, start and test included, and two as soon as a second checkpoint of a kind is begun
+    for i, moment in enumerate([*np.random.default_rng(0).uniform(0, seconds, 10), "best", "last"]):
         folder = tmp_path / f"killed{i}"
         process = start(folder, cache, tmp_path)
-        time.sleep(share * seconds)
+        if isinstance(moment, str):
+            wait_for(folder / "checkpoints" / f"{moment}.ckpt")
+            wait_for(folder / "checkpoints" / f"{moment}.ckpt.partial")
+        else:
+            time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        in_checkpoint += bool(list(folder.rglob("*.partial")))
+        torn += bool(list(folder.rglob("*.partial")))
         process = start(folder, cache, tmp_path)
         out, _ = process.communicate()
         assert process.returncode == 0, out
         resumed = outcome(folder)
-        assert [k for k in resumed if not equal(resumed[k], whole[k])] == [], f"killed after {share:.2f} of the run"
-    print(f"{in_checkpoint} of {len(draws)} kills while a checkpoint was written; a run takes {seconds:.1f} s")
-    assert in_checkpoint >= 2
+        assert [k for k in resumed if not equal(resumed[k], whole[k])] == [], f"killed at {moment} of {seconds} s"
+    print(f"{torn} of 12 kills while a checkpoint was written; a run takes {seconds:.1f} s")
+    assert torn >= 2
 
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(cache, tmp_path):
     folder = tmp_path / "run"
     process = start(folder, cache, tmp_path, "trainer.max_epochs=400")
-    deadline = time.monotonic() + 120
-    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(folder / "checkpoints" / "last.ckpt")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -58,7 +58,7 @@ def test_the_table_is_renewed_after_each_job(config, tmp_path, capsys):
     assert "job 1 failed: snr must be a number" in capsys.readouterr().out
     note = json.loads((tmp_path / "1" / "job.json").read_text())
     assert "ConfigError" in "".join(note["traceback"])
-    assert not [f for f in tmp_path.rglob("*.partial")]
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_jobs_that_end_at_once_all_get_their_row(config, tmp_path):
