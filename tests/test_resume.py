@@ -198,13 +198,13 @@ def test_ten_kills_drawn_over_the_run(cache, tmp_path):
     assert process.returncode == 0, out
     whole = outcome(unbroken)
     torn = 0
-    # ten over the whole run, start and test included, and two as soon as a second checkpoint of a kind is begun
-    for i, moment in enumerate([*np.random.default_rng(0).uniform(0, seconds, 10), "best", "last"]):
+    # ten over the whole run, start and test included, and two as soon as the second and third checkpoint are begun
+    for i, moment in enumerate([*np.random.default_rng(0).uniform(0, seconds, 10), "last.ckpt", "before_last.ckpt"]):
         folder = tmp_path / f"killed{i}"
         process = start(folder, cache, tmp_path)
         if isinstance(moment, str):
-            wait_for(folder / "checkpoints" / f"{moment}.ckpt")
-            wait_for(folder / "checkpoints" / f"{moment}.ckpt.partial")
+            wait_for(folder / "checkpoints" / moment)
+            wait_for(folder / "checkpoints" / "last.ckpt.partial")
         else:
             time.sleep(moment)
         process.send_signal(signal.SIGKILL)
