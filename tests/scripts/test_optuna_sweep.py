@@ -13,11 +13,6 @@ from tests.test_cli import ROOT
 
 LR = "task.optimizer.lr=tag(log,interval(1e-4,1e-2))"
 SPACE = ["seed=5", "model=cnn3d,resnet3d", LR, "model.depth=interval(1,3)"]
-    "model=cnn3d,resnet3d",
-    "task.optimizer.lr=tag(log,interval(1e-4,1e-2))",
-    "model.depth=interval(1,3)",
-    "seed=5",
-]
 
 
 @pytest.fixture
