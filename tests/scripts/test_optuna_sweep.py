@@ -12,7 +12,7 @@ from cryoexp.errors import ConfigError
 from tests.test_cli import ROOT
 
 LR = "task.optimizer.lr=tag(log,interval(1e-4,1e-2))"
-SPACE = ["seed=5", "model=cnn3d,resnet3d", LR, "model.depth=interval(1,3)"]
+SPACE = ["seed=5", "model=cnn3d,resnet3d", LR, "model.depth=int(interval(1,3))"]
 
 
 @pytest.fixture
