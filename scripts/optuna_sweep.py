@@ -3,10 +3,10 @@
     python scripts/optuna_sweep.py trials=20 output=outputs/sweeps/lr task=classify model=cnn3d,resnet3d \
         'task.optimizer.lr=tag(log,interval(1e-4,1e-2))' 'model.dropout=interval(0.0,0.5)'
 
-Searched are the keys with several values, in Hydra's own grammar: choices `a,b,c`, `range(1,9)`, `interval(low,high)`, `int(interval(low,high))`,
-and `tag(log,interval(low,high))` on a log scale. The task's objective is maximised. Every trial is a run of its own
-(any trainer, any number of devices) in output/<number>; results.csv and results.html are renewed after each, and the
-path of results.csv is printed last.
+Searched are the keys with several values, in Hydra's own grammar: choices `a,b,c`, `range(1,9)`, `interval(low,high)`,
+`int(interval(low,high))`, and `tag(log,interval(low,high))` on a log scale. The task's objective is maximised. Every
+trial is a run of its own (any trainer, any number of devices) in output/<number>; results.csv and results.html are
+renewed after each, and the path of results.csv is printed last.
 """
 
 import json
