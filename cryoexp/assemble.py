@@ -8,6 +8,7 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from cryoexp.checkpoints import SafeCheckpoints
 from cryoexp.config.build import build
 from cryoexp.data import DataModule
 from cryoexp.report.history import History, callbacks
@@ -38,7 +39,9 @@ def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:
     task_class: Any = get_class(cfg.task._target_)
     extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder)]
     logger = build(cfg.logger) if cfg.logger else False
-    return build(cfg.trainer, logger=logger, callbacks=extra)
+    # the run folder as root: in a SLURM job Lightning looks there for checkpoints of its own
+    given = {"callbacks": extra, "plugins": [SafeCheckpoints()], "default_root_dir": str(folder)}
+    return build(cfg.trainer, logger=logger, **given)
 
 
 def rehearse(cfg: DictConfig) -> None:
@@ -50,11 +53,3 @@ def rehearse(cfg: DictConfig) -> None:
 def score(loop: Any, task: Task, data: DataModule, checkpoint: str | None) -> dict[str, float]:
     """Run Lightning's validate or test on a checkpoint."""
     return dict(loop(task, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=True)[0])
-
-
-def resume_from(ckpt_path: str | None, folder: Path) -> str | None:
-    """Turn ``last`` into the run's last checkpoint, or a fresh start where there is none yet."""
-    if ckpt_path != "last":
-        return ckpt_path
-    last = folder / "checkpoints" / "last.ckpt"
-    return str(last) if last.is_file() else None

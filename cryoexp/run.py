@@ -8,7 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
-from cryoexp.assemble import make_data, make_task, make_trainer, rehearse, resume_from, score
+from cryoexp.assemble import make_data, make_task, make_trainer, rehearse, score
+from cryoexp.checkpoints import remove_partial, resume_from
 from cryoexp.config import folders
 from cryoexp.config.check import check
 from cryoexp.config.launch import describe_device
@@ -25,6 +26,7 @@ def run(cfg: DictConfig) -> float:
     try:
         check(cfg)
         claim_folder(folder, cfg.ckpt_path, cfg.overwrite)
+        start = resume_from(cfg.ckpt_path, folder)
         started = time.monotonic()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         history = History()
@@ -38,7 +40,7 @@ def run(cfg: DictConfig) -> float:
         raise
     clear_folder(folder, cfg.ckpt_path)
     say(data, task, trainer)
-    trainer.fit(task, datamodule=data, ckpt_path=resume_from(cfg.ckpt_path, folder))
+    trainer.fit(task, datamodule=data, ckpt_path=start)
     fitted = time.monotonic()
     course = [*history.epochs]  # loading the best checkpoint takes its callbacks back to that epoch
     best = best_checkpoint(trainer)
@@ -60,6 +62,7 @@ def clear_folder(folder: Path, ckpt_path: str | None) -> None:
     """Make room for a new run; a resumed one goes on with what is there."""
     if not ckpt_path:
         folders.clear(folder)
+    remove_partial(folder)
 
 
 @rank_zero_only

@@ -1,5 +1,6 @@
 """Run folders: a fresh one for every run, and never a used one by accident."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,21 @@ PRODUCTS = (
 
 
 def register_resolvers() -> None:
-    """Register ``${fresh_folder:NAME}`` for hydra.run.dir."""
+    """Register ``${fresh_folder:NAME}`` and ``${slurm_folder:NAME}`` for hydra.run.dir."""
+    OmegaConf.register_new_resolver("slurm_folder", slurm_folder, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("fresh_folder", fresh_folder, use_cache=True, replace=True)
 
 
 def fresh_folder(name: str) -> str:
-    """Create ``name``, or ``name-1``, ``name-2`` …: two runs started in one second get two folders."""
+    """Create ``name``, or ``name-1``, ``name-2`` …: two runs started in one second get two folders.
+
+    Under torchrun every rank asks, and all must get the same: that folder is named after the launch.
+    """
+    launch = torchrun_launch()
+    if launch:
+        folder = Path(name).parent / launch
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
     for n in range(10_000):
         folder = Path(name if n == 0 else f"{name}-{n}")
         try:
@@ -29,6 +39,23 @@ def fresh_folder(name: str) -> str:
         except FileExistsError:
             continue
     raise ConfigError(f"hydra.run.dir={name}: ten thousand folders of this name exist already")
+
+
+def slurm_folder(name: str) -> str:
+    """Return, beside ``name``, the folder of this SLURM job step: the same for all ranks and after a requeue.
+
+    Outside SLURM a fresh folder.
+    """
+    job, step = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_STEP_ID", "0")
+    return str(Path(name).parent / f"slurm-{job}.{step}") if job else fresh_folder(name)
+
+
+def torchrun_launch() -> str | None:
+    """Name what the ranks that one torchrun started have in common; None without torchrun."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    if launch == "none":  # no --rdzv-id given: the ranks of a node have their parent in common
+        launch = str(os.getppid())
+    return f"torchrun-{launch}" if launch else None
 
 
 def is_used(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What all tasks share: the optimiser, logging, and the way from a batch to a score."""
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
@@ -177,6 +178,15 @@ class Task(pl.LightningModule):
         """Score the test split, and keep the results for the products."""
         self.results = self._log_scores("test")
 
+    def on_train_epoch_end(self) -> None:
+        """Step a schedule that goes by the epoch: Lightning would only after the checkpoint, and a resumed run lags."""
+        scheduler: Any = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if self.objective in self.trainer.callback_metrics:
+                scheduler.step(self.trainer.callback_metrics[self.objective])
+        elif scheduler is not None and not self._by_step:
+            scheduler.step()
+
     def configure_optimizers(self) -> Any:
         """Build the optimiser over groups of equal weight decay, and the schedule."""
         optimizer = self.make_optimizer(self._groups())
@@ -184,7 +194,7 @@ class Task(pl.LightningModule):
             group["lr"] *= group.pop("scale")
         if not self.make_scheduler:
             return optimizer
-        if "total_steps" in signature(self.make_scheduler).parameters:
+        if self._by_step:
             total = int(self.trainer.estimated_stepping_batches)
             return {
                 "optimizer": optimizer,
@@ -193,10 +203,14 @@ class Task(pl.LightningModule):
                     "interval": "step",
                 },
             }
-        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
+        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch", "frequency": sys.maxsize}
         if isinstance(schedule["scheduler"], ReduceLROnPlateau):
             schedule["monitor"] = self.objective
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # kept by Lightning, stepped by on_train_epoch_end
+
+    @property
+    def _by_step(self) -> bool:
+        return self.make_scheduler is not None and "total_steps" in signature(self.make_scheduler).parameters
 
     def _groups(self) -> list[dict[str, Any]]:
         """Group the parameters by weight decay and share of the learning rate."""
@@ -211,17 +225,27 @@ class Task(pl.LightningModule):
         ]
 
     def _keep(self, stage: str, batch: Batch) -> None:
+        """Keep results and loss of a batch, without the items at its end that only fill up the ranks."""
         prediction = self(batch["volume"]).float()
-        loss = self.loss(prediction, batch)
-        self.log(f"{stage}/loss", loss, batch_size=len(batch["index"]), sync_dist=True)
-        self._gathered(stage).update(**self.outputs(prediction, batch))
+        results = self.outputs(prediction, batch)
+        count = min(len(batch["index"]), self._share(stage) - self._gathered(stage).count)
+        loss = prediction.new_zeros(())
+        if count:
+            loss = self.loss(prediction[:count], {name: value[:count] for name, value in batch.items()}).float()
+        kept = {name: value[:count] for name, value in results.items()}
+        self._gathered(stage).update(**kept, loss=loss.expand(count))
+
+    def _share(self, stage: str) -> int:
+        """Items of a split that this rank alone scores: `EpochSampler` deals them out in turn, then starts again."""
+        size = len(self.trainer.datamodule.splits[stage])  # type: ignore[attr-defined]
+        return len(range(self.global_rank, size, self.trainer.world_size))
 
     def _gathered(self, stage: str) -> Gather:
         return self.val_results if stage == "val" else self.test_results
 
     def _log_scores(self, stage: str) -> Batch:
         results = self._gathered(stage).collect()
-        scores = self.scores(results)
+        scores = {"loss": float(results.pop("loss").mean()), **self.scores(results)}
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results

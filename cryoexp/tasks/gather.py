@@ -26,6 +26,12 @@ class Gather(Metric):
                 self.add_state(name, default=[], dist_reduce_fx="cat")
             getattr(self, name).append(value.detach())
 
+    @property
+    def count(self) -> int:
+        """Items kept on this rank so far."""
+        kept: Any = self.index if "index" in self.names else []
+        return sum(len(value) for value in kept)
+
     def compute(self) -> dict[str, Tensor]:
         """Return all results in the order of ``index``."""
         joined = {name: self._joined(name) for name in self.names}

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from cryoexp.config.folders import claim, clear, discard, fresh_folder, is_used
+from cryoexp.config.folders import claim, clear, discard, fresh_folder, is_used, slurm_folder
 from cryoexp.errors import ConfigError
 
 
@@ -53,3 +55,21 @@ def test_and_so_does_what_the_user_keeps_there(tmp_path):
     (folder / "notes.txt").touch()
     discard(folder)
     assert (folder / "notes.txt").exists()
+
+
+def test_all_ranks_of_a_launch_get_one_folder(tmp_path, monkeypatch):
+    name = str(tmp_path / "classify" / "now")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "abc")
+    assert fresh_folder(name) == fresh_folder(name) == str(tmp_path / "classify" / "torchrun-abc")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert fresh_folder(name).endswith(f"torchrun-{os.getppid()}")
+
+
+def test_a_slurm_job_has_one_folder_also_after_a_requeue(tmp_path, monkeypatch):
+    name = str(tmp_path / "classify" / "now")
+    monkeypatch.setenv("SLURM_JOB_ID", "812")
+    monkeypatch.setenv("SLURM_STEP_ID", "3")
+    assert slurm_folder(name) == slurm_folder(name) == str(tmp_path / "classify" / "slurm-812.3")
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert slurm_folder(name) == name
+    assert slurm_folder(name) == f"{name}-1"

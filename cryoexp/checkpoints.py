@@ -1,0 +1,71 @@
+"""Checkpoints that a kill at any moment cannot spoil: written whole, the one before kept, damage noticed."""
+
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from cryoexp.errors import DataError
+
+LAST, BEFORE = "last.ckpt", "before_last.ckpt"
+PARTIAL = ".partial"
+
+
+class SafeCheckpoints(TorchCheckpointIO):
+    """Write a checkpoint beside its place and rename it; keep the last but one as ``before_last.ckpt``.
+
+    Lightning's own writer collects the file in the system's temporary folder, from where a move is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write ``checkpoint`` to ``path``; Lightning calls this on rank 0 only."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.name == LAST and path.exists():
+            path.replace(path.with_name(BEFORE))  # killed here, a resume takes the one before
+        partial.replace(path)
+
+
+def resume_from(ckpt_path: str | None, folder: Path) -> str | None:
+    """Turn ``last`` into the run's last whole checkpoint, or None for a fresh start where there is none yet.
+
+    Raises:
+        DataError: a checkpoint given by name is damaged.
+    """
+    if ckpt_path is None:
+        return None
+    if ckpt_path != "last":
+        if not is_whole(Path(ckpt_path)):
+            raise DataError(f"ckpt_path={ckpt_path}: not a whole checkpoint. Give another .ckpt file, or last")
+        return ckpt_path
+    for name in (LAST, BEFORE):
+        path = folder / "checkpoints" / name
+        if is_whole(path):
+            return str(path)
+        if path.exists():
+            warnings.warn(f"{path} is damaged and left out", stacklevel=2)
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint can be read to its end: torch writes zip files, whose parts carry checksums."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError):
+        return False
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed run was writing."""
+    for path in (folder / "checkpoints").glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
