@@ -32,12 +32,15 @@ def main(cfg: DictConfig) -> float | None:
     """Run one experiment and return the task's objective (for sweepers)."""
     from cryoexp.run import run  # torch is imported here and not before
 
+    failed = True
     try:
-        return run(cfg)
+        objective = run(cfg)
+        failed = False
+        return objective
     except CryoexpError as error:
         raise Refused(f"\ncryoexp: {error}") from error
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
         if "wandb" in sys.modules:  # or the next job of a sweep would write into this one's run
-            sys.modules["wandb"].finish()
+            sys.modules["wandb"].finish(exit_code=int(failed))

@@ -15,6 +15,7 @@ from cryoexp import plotting
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.progress import console
+from cryoexp.report.dashboard import publish
 from cryoexp.report.html import write_page
 from cryoexp.report.manifest import command, git_commit, plain, versions
 from cryoexp.tasks.base import Task
@@ -45,6 +46,7 @@ class Report:
         _write_json(self.folder / "metrics.json", self.scores)
         _write_json(self.folder / "manifest.json", manifest)
         write_page(self.folder, self.scores, manifest, self.data.describe())
+        publish(self.trainer.loggers, self.scores, self.task.showcase(self.task.results, self.data), self.folder)
         self.show()
 
     def manifest(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.seeds import number
 from cryoexp.tasks.gather import Gather
+from cryoexp.tasks.showcase import Showcase
 
 Scores = dict[str, float]
 
@@ -85,6 +86,10 @@ class Task(pl.LightningModule):
     @abstractmethod
     def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions and figures of the test split into the run folder."""
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Choose what a dashboard shows of the test split; nothing, unless a task has something."""
+        return Showcase()
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Apply the network."""

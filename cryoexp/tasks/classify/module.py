@@ -10,8 +10,9 @@ from torch import Tensor
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.tasks.base import Scores, Task
-from cryoexp.tasks.classify.products import write_products
+from cryoexp.tasks.classify.products import showcase, write_products
 from cryoexp.tasks.classify.scores import classification_scores
+from cryoexp.tasks.showcase import Showcase
 
 
 class Classify(Task):
@@ -51,3 +52,7 @@ class Classify(Task):
     def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions.star, .csv, the confusion matrix and example slices."""
         write_products(results, data, folder)
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Choose an example of each class, as the network saw it and as a surface, and all answers."""
+        return showcase(results, data)

@@ -11,8 +11,10 @@ from cryoexp.data.datamodule import Batch
 from cryoexp.data.particles import ParticleData
 from cryoexp.io.star import write_star
 from cryoexp.tasks.classify.scores import confusion
+from cryoexp.tasks.showcase import Showcase
 
 SHOWN = 10  # classes in the figure of example slices
+SURFACES = 3  # of them on a dashboard
 
 
 def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
@@ -72,7 +74,7 @@ def draw_confusion(counts: np.ndarray, classes: list[str], path: Path) -> None:
 def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
     """Draw the first test subtomogram of each class: noise-free (x-y and x-z) and as the network saw it."""
     label, classes = results["label"].numpy(), data.info.classes
-    shown = [np.flatnonzero(label == c)[0] for c in range(len(classes)) if (label == c).any()][:SHOWN]
+    shown = first_of_each(label)
     predicted = results["probability"].argmax(1).numpy()
     clean, seen = data.examples(results["index"][shown])
     rows = {"noise-free, x-y": clean, "noise-free, x-z": clean.transpose(2, 3), "as seen, x-y": seen}
@@ -87,6 +89,27 @@ def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
         right = predicted[i] == label[i]
         ax.set_xlabel(f"→ {classes[predicted[i]]}", color="green" if right else "firebrick")
     plotting.save(fig, path)
+
+
+def showcase(results: Batch, data: ParticleData) -> Showcase:
+    """Choose the first test subtomogram of each class as pictures and surfaces, and the answers to all."""
+    label, classes = results["label"].numpy(), data.info.classes
+    probability = results["probability"].numpy()
+    predicted, sure = probability.argmax(1), probability.max(1)
+    shown = first_of_each(label)
+    clean, seen = data.examples(results["index"][shown])
+    pictures = [
+        (_middle(volume), f"{classes[label[i]]}, named {classes[predicted[i]]} ({sure[i]:.2f})")
+        for i, volume in zip(shown, seen, strict=True)
+    ]
+    sign = -1 if data.info.contrast == "dark" else 1
+    volumes = {classes[label[i]]: sign * clean[n, 0].numpy() for n, i in enumerate(shown[:SURFACES])}
+    return Showcase(pictures, volumes, (label, predicted), classes)
+
+
+def first_of_each(label: np.ndarray) -> list[int]:
+    """Position of the first item of each class, of ten classes at most."""
+    return [int(np.flatnonzero(label == c)[0]) for c in np.unique(label)][:SHOWN]
 
 
 def _middle(volume: Tensor) -> np.ndarray:
