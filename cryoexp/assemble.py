@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cryoexp.config.build import build
 from cryoexp.data import DataModule
@@ -35,9 +35,12 @@ def make_task(cfg: DictConfig, data: DataModule) -> Task:
 def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:
     """Make Lightning's trainer with its logger and callbacks."""
     task_class: Any = get_class(cfg.task._target_)
-    extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder)]
+    settings = cfg.trainer.copy()  # Lightning's own arguments, and one of ours
+    with open_dict(settings):
+        patience = settings.pop("early_stopping")
+    extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder, patience)]
     logger = build(cfg.logger) if cfg.logger else False
-    return build(cfg.trainer, logger=logger, callbacks=extra)
+    return build(settings, logger=logger, callbacks=extra)
 
 
 def rehearse(cfg: DictConfig) -> None:

@@ -64,6 +64,8 @@ class RunLogger(WandbLogger):
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
         """Send the resolved config, what the checkpoint knows of its data, the commit and the command."""
+        if self.trained:  # validate and test send them again
+            return
         params = dict(params)
         config = {**params.pop("config", {}), **params, "git_commit": git_commit(), "command": command()}
         self.experiment.config.update(plain(config), allow_val_change=True)

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.errors import ConfigError
 from cryoexp.seeds import number
 from cryoexp.tasks.gather import Gather
 from cryoexp.tasks.showcase import Showcase
@@ -35,10 +36,13 @@ class Task(pl.LightningModule):
         optimizer: called with parameter groups.
         scheduler: called with the optimiser, or None. Given ``total_steps`` if it takes that.
         weight_decay: patterns of parameter names to decay; the last match counts, biases and norms never decay
-            unless named exactly.
+            unless named exactly. ``CNN3d:fc1.weight`` holds for that network only, and is left out for others.
         monitor: validation score that chooses the checkpoint; a loss is to be small, anything else large.
-        learning_rate_scale: patterns of parameter names with a share of the learning rate; the last match counts.
+        learning_rate_scale: such patterns with a share of the learning rate; the last match counts.
         channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
+
+    Raises:
+        ConfigError: a pattern fits no parameter.
     """
 
     needs_sample: ClassVar[str]
@@ -63,7 +67,8 @@ class Task(pl.LightningModule):
         self.net = net
         self.info, self.channels_last, self.monitor = info, channels_last, monitor
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.weight_decay, self.learning_rate_scale = weight_decay, learning_rate_scale
+        self.weight_decay = patterns_for(net, "task.weight_decay", weight_decay)
+        self.learning_rate_scale = patterns_for(net, "task.learning_rate_scale", learning_rate_scale)
         self.val_results, self.test_results = Gather(), Gather()
 
     @classmethod
@@ -145,7 +150,8 @@ class Task(pl.LightningModule):
             }
         schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "epoch"}
         if isinstance(schedule["scheduler"], ReduceLROnPlateau):
-            schedule["monitor"] = self.objective
+            # it has something to go by only when there was a validation
+            schedule |= {"monitor": self.objective, "frequency": self.trainer.check_val_every_n_epoch or 1}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -175,6 +181,27 @@ class Task(pl.LightningModule):
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results
+
+
+def patterns_for(net: nn.Module, key: str, patterns: Mapping[str, float]) -> dict[str, float]:
+    """Return the patterns that are for this network, without its name.
+
+    Raises:
+        ConfigError: one of them fits no parameter: a slip of the pen, or another network's.
+    """
+    network, names = type(net).__name__, [name for name, _ in net.named_parameters()]
+    mine = {}
+    for pattern, value in patterns.items():
+        owner, _, own = pattern.rpartition(":")
+        if owner not in ("", network):
+            continue
+        if not any(fnmatch(name, own) for name in names):
+            raise ConfigError(
+                f"{key}: {own} fits no parameter of {network}, which has {', '.join(names[:3])} … {names[-1]}. "
+                f"<network>:{own} is for one network only"
+            )
+        mine[own] = value
+    return mine
 
 
 def _last_match(patterns: Mapping[str, float], name: str, default: float, *, exact: bool) -> float:
