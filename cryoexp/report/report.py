@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -45,7 +46,15 @@ class Report:
         manifest = self.manifest()
         _write_json(self.folder / "metrics.json", self.scores)
         _write_json(self.folder / "manifest.json", manifest)
-        write_page(self.folder, self.scores, manifest, self.data.describe())
+        write_page(
+            self.folder,
+            self.scores,
+            manifest,
+            self.data.describe(),
+            course=self.course,
+            objective=self.task.objective,
+            classes=self.data.info.classes,
+        )
         publish(self.trainer.loggers, self.scores, self.task.showcase(self.task.results, self.data), self.folder)
         self.show()
 
@@ -54,6 +63,7 @@ class Report:
         snr = self.data.snr_measured
         return {
             "command": command(),
+            "overrides": list(HydraConfig.get().overrides.task),
             "config": OmegaConf.to_container(self.cfg, resolve=True),
             "git_commit": git_commit(),
             "versions": versions(),
