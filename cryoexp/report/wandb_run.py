@@ -41,6 +41,7 @@ def open_run(folder: Path, mode: str, **arguments: Any) -> Any:
         if mode == "online":
             raise ConfigError(f"logger.mode=online: {reason}. logger.mode=offline works without a server") from error
         console.print(f"wandb   {reason}")
+        wandb.teardown()  # it holds on to the run's id
         run = wandb.init(mode="offline", settings=wandb.Settings(**settings), **common)
     if run.offline:
         console.print(f"wandb   offline; upload with: wandb sync {Path(run.dir).parent}")
