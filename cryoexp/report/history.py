@@ -108,7 +108,9 @@ class TrainingProgress(pl.Callback):
         self.first_step = trainer.global_step
         if trainer.is_global_zero:
             self.bar = make_bar()
-            self.bar_task = self.bar.add_task("training", total=self._total(trainer) or None, completed=trainer.global_step)
+            self.bar_task = self.bar.add_task(
+                "training", total=self._total(trainer) or None, completed=trainer.global_step
+            )
             self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
