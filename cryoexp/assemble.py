@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cryoexp.checkpoints import SafeCheckpoints
 from cryoexp.config.build import build
@@ -37,11 +37,14 @@ def make_task(cfg: DictConfig, data: DataModule) -> Task:
 def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:
     """Make Lightning's trainer with its logger and callbacks."""
     task_class: Any = get_class(cfg.task._target_)
-    extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder)]
+    settings = cfg.trainer.copy()  # Lightning's own arguments, and one of ours
+    with open_dict(settings):
+        patience = settings.pop("early_stopping")
+    extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder, patience)]
     logger = build(cfg.logger) if cfg.logger else False
     # the run folder as root: in a SLURM job Lightning looks there for checkpoints of its own
     given = {"callbacks": extra, "plugins": [SafeCheckpoints()], "default_root_dir": str(folder)}
-    return build(cfg.trainer, logger=logger, **given)
+    return build(settings, logger=logger, **given)
 
 
 def rehearse(cfg: DictConfig) -> None:

@@ -39,12 +39,15 @@ def main() -> None:
 def experiment(cfg: DictConfig) -> float | None:
     """Run one experiment and return the task's objective (for sweepers)."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    failed = True
     try:
         if needs_own_processes(cfg):
             return run_apart(folder)
         from cryoexp.run import run  # torch is imported here and not before
 
-        return run(cfg)
+        objective = run(cfg)
+        failed = False
+        return objective
     except CryoexpError as error:
         raise Refused(f"\ncryoexp: {error}") from error
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -55,4 +58,4 @@ def experiment(cfg: DictConfig) -> float | None:
         sys.exit(INTERRUPTED)
     finally:
         if "wandb" in sys.modules:  # or the next job of a sweep would write into this one's run
-            sys.modules["wandb"].finish()
+            sys.modules["wandb"].finish(exit_code=int(failed))

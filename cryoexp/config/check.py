@@ -1,7 +1,8 @@
 """Refuse configs that cannot run, before any data are read.
 
 In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the
-samples the task needs; keys nobody takes; the checkpoint; keys without a value. All problems are reported at once.
+samples the task needs; keys nobody takes; the trainer; the checkpoint; keys without a value. All problems are
+reported at once.
 """
 
 import inspect
@@ -15,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from cryoexp.config.check_trainer import trainer_problems
 from cryoexp.errors import ConfigError
 from cryoexp.physics.noise import snr_value
 
@@ -71,6 +73,7 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
         yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
         for group, cls in classes.items():
             yield from _unknown_keys(group, cfg[group], cls)
+    yield from trainer_problems(cfg)
     if cfg.ckpt_path not in (None, "last") and not Path(cfg.ckpt_path).is_file():
         yield f"ckpt_path={cfg.ckpt_path}: no such file. Give a .ckpt file, or last with the run's hydra.run.dir"
     for key in _missing(OmegaConf.to_container(cfg, resolve=False)):

@@ -26,12 +26,8 @@ def operations(kind: Augmentation) -> list[Operation]:
 
 def apply(volumes: Tensor, choice: Tensor, group: list[Operation]) -> Tensor:
     """Apply ``group[choice[i]]`` to volume i of `(b, ..., z, y, x)`."""
-    out = volumes.clone()
-    for number in choice.unique().tolist():
-        if number:
-            mine = choice == number
-            out[mine] = group[number](volumes[mine])
-    return out
+    # one by one: half the time of gathering and scattering those of an operation
+    return torch.stack([group[number](volume) for volume, number in zip(volumes, choice.tolist(), strict=True)])
 
 
 def _group(kind: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

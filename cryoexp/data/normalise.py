@@ -34,7 +34,6 @@ class Normalise:
             return volumes
         if self.kind == "dataset":
             return (volumes - self.mean) / self.std
-        axes = tuple(range(1, volumes.ndim))
-        mean = volumes.mean(axes, keepdim=True)
-        std = volumes.std(axes, keepdim=True, unbiased=False)
-        return (volumes - mean) / (std + 1e-8)
+        flat = volumes.flatten(1)  # and by hand: torch's std takes ten times as long on a CPU
+        flat = flat - flat.mean(1, keepdim=True)
+        return flat.div_(flat.square().mean(1, keepdim=True).sqrt() + 1e-8).view_as(volumes)

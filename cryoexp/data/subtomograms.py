@@ -173,4 +173,5 @@ class SubtomogramData(ParticleData, Simulated):
         """Add the drawn noise, where there is any."""
         if "noise" not in batch:
             return batch["signal"]
-        return batch["signal"] + batch["sigma"].view(-1, 1, 1, 1, 1) * self.noise.volumes(batch["noise"])[:, None]
+        sigma = batch["sigma"].view(-1, 1, 1, 1, 1)
+        return torch.addcmul(batch["signal"], sigma, self.noise.volumes(batch["noise"])[:, None])

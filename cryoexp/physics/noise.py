@@ -36,6 +36,9 @@ class FilteredNoise:
         # |coefficient|² of unit-variance noise is n³ before the filter; the filter is scaled to unit variance after
         scale = math.sqrt(self.size**3 / self.mean_square) if self.mean_square else 0.0
         self.weight = h.flatten()[self.index] * scale / math.sqrt(2)
+        columns = self.size // 2 + 1
+        self.columns = int((self.index % columns).max()) + 1 if len(self.index) else 1  # of rfftn, the others are empty
+        self.place = self.index // columns * self.columns + self.index % columns
 
     @property
     def degrees(self) -> int:
@@ -54,15 +57,15 @@ class FilteredNoise:
         """
         n, b = self.size, len(draws)
         values = torch.view_as_complex(draws.view(b, -1, 2).contiguous()) * self.weight.to(draws.device)
-        spectrum = draws.new_zeros(b, n * n * (n // 2 + 1), dtype=values.dtype)
-        spectrum[:, self.index.to(draws.device)] = values
-        spectrum = spectrum.view(b, n, n, n // 2 + 1)
-        for plane in {0, n // 2} if n % 2 == 0 else {0}:
+        spectrum = draws.new_zeros(b, n * n * self.columns, dtype=values.dtype)
+        spectrum[:, self.place.to(draws.device)] = values
+        spectrum = spectrum.view(b, n, n, self.columns)
+        for plane in {0, n // 2} if n % 2 == 0 and self.columns > n // 2 else {0}:
             # these planes hold both halves of their conjugate pairs: a real volume needs F(-k) = conj F(k)
             half = spectrum[..., plane]
             mirror = half.flip((1, 2)).roll((1, 1), (1, 2)).conj()
             spectrum[..., plane] = (half + mirror) / math.sqrt(2)
-        return torch.fft.irfftn(spectrum, s=(n, n, n), dim=(1, 2, 3))
+        return torch.fft.irfft(torch.fft.ifftn(spectrum, dim=(1, 2)), n=n, dim=3)
 
 
 def snr_value(snr: Any) -> float:

@@ -5,20 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich.progress import Progress, TaskID
 
 from cryoexp.progress import console, make_bar
 
 
-def callbacks(objective: str, monitor: str, folder: Path) -> list[pl.Callback]:
-    """Return the callbacks of every run: the best and the last checkpoint, and progress."""
+def callbacks(objective: str, monitor: str, folder: Path, patience: int | None) -> list[pl.Callback]:
+    """Return the callbacks of every run: the best and the last checkpoint, early stopping, and progress.
+
+    Args:
+        objective: score that progress shows.
+        monitor: score that chooses the best checkpoint; a loss is to be small, anything else large.
+        folder: the run folder.
+        patience: validations without a better monitored score after which training stops; None: it does not.
+    """
     where: Any = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     mode = "min" if monitor.endswith("loss") else "max"
     best = ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **where)
     # not save_last of the above: that is written only when the score rises
     last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
-    return [best, last, TrainingProgress(objective)]
+    stopping = [Patience(monitor=monitor, mode=mode, patience=patience)] if patience is not None else []
+    return [best, last, *stopping, TrainingProgress(objective)]
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
@@ -27,17 +35,51 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
     return getattr(callback, "best_model_path", None) or None
 
 
+class Patience(EarlyStopping):
+    """Lightning's early stopping, which says so, and which a resumed run remembers."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do not go on with a run that had stopped."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say why training ended before its time."""
+        if self.wait_count >= self.patience and trainer.is_global_zero:
+            best = f"{self.monitor} was best at {float(self.best_score):.4g}"
+            console.print(f"stopped after epoch {self.stopped_epoch + 1}: {best}, and no better since")
+
+
 class History(pl.Callback):
-    """Keep the scores of every epoch, whatever the logger; resumes with the checkpoint."""
+    """Keep the scores of every epoch, whatever the logger; resumes with the checkpoint.
+
+    The loggers get the learning rate and the time of an epoch from here, under ``learning_rate`` and ``time/epoch_s``.
+    """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
+        self.since, self.validated = 0.0, False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock; not at the epoch's start, a hook that Lightning leaves out after a resume."""
+        self.since = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add one row."""
         row = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.epochs.append({"epoch": trainer.current_epoch + 1, **row})
+        if not self.validated:  # Lightning hands out those of an earlier epoch
+            row = {name: value for name, value in row.items() if not name.startswith("val/")}
+        now = time.monotonic()
+        rate = max(float(group["lr"]) for group in trainer.optimizers[0].param_groups)
+        row |= {"epoch": trainer.current_epoch + 1, "learning_rate": rate, "time/epoch_s": now - self.since}
+        self.epochs.append(row)
+        for name in ("learning_rate", "time/epoch_s"):
+            pl_module.log(name, row[name], sync_dist=True)
+        self.since, self.validated = now, False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take note that there are new scores."""
+        self.validated = True
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the rows in the checkpoint."""
@@ -66,7 +108,9 @@ class TrainingProgress(pl.Callback):
         self.first_step = trainer.global_step
         if trainer.is_global_zero:
             self.bar = make_bar()
-            self.bar_task = self.bar.add_task("training", total=self._total(trainer), completed=trainer.global_step)
+            self.bar_task = self.bar.add_task(
+                "training", total=self._total(trainer) or None, completed=trainer.global_step
+            )
             self.bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
@@ -76,16 +120,18 @@ class TrainingProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how it goes."""
-        now, epoch, last = time.monotonic(), trainer.current_epoch + 1, trainer.max_epochs or 0
-        if not trainer.is_global_zero or (now - self.said < self.QUIET and 1 < epoch < last):
+        now, epoch, last = time.monotonic(), trainer.current_epoch + 1, trainer.max_epochs or -1
+        if not trainer.is_global_zero or (now - self.said < self.QUIET and epoch not in (1, last)):
             return
         self.said = now
         scores = trainer.callback_metrics
         shown = [
             f"{name} {float(scores[name]):.3f}" for name in ("train/loss", "val/loss", self.objective) if name in scores
         ]
-        left = self._seconds_left(trainer, now)
-        console.print(f"epoch {epoch}/{last}  {'  '.join(shown)}  {_clock(left)} left")
+        of, left = f"/{last}" if last > 0 else "", ""
+        if self._total(trainer):
+            left = f"  {_clock(self._seconds_left(trainer, now))} left"
+        console.print(f"epoch {epoch}{of}  {'  '.join(shown)}{left}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""
@@ -102,6 +148,7 @@ class TrainingProgress(pl.Callback):
         return (now - self.started) / steps * max(0, self._total(trainer) - trainer.global_step)
 
     def _total(self, trainer: pl.Trainer) -> int:
+        """Steps of the whole training; 0 when nobody knows."""
         total = trainer.estimated_stepping_batches
         return int(total) if total != float("inf") else 0
 

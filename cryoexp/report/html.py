@@ -1,7 +1,9 @@
 """report.html: one self-contained page, no network."""
 
 import base64
-import json
+import csv
+import shlex
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +17,170 @@ TITLES = {
     "confusion_matrix": "Confusion matrix",
     "examples": "Examples from the test split",
 }
+HEADLINES = 4  # scores shown large
+ROWS = 6  # of each table of predictions
+WIDE = 1.8  # width over height from which a figure takes the whole page
 
 
-def write_page(folder: Path, scores: dict[str, float], manifest: dict[str, Any], data: str) -> None:
+def write_page(
+    folder: Path,
+    scores: dict[str, float],
+    manifest: dict[str, Any],
+    data: str,
+    *,
+    course: list[dict[str, float]],
+    objective: str,
+    classes: list[str],
+) -> None:
     """Write the page from what the run folder holds.
 
     Args:
-        folder: the run folder; its figures/*.png are embedded.
+        folder: the run folder; its figures/*.png are embedded, the first rows of its predictions/*.csv shown.
         scores: flat, as in metrics.json.
         manifest: as in manifest.json.
         data: one line on the data.
+        course: a row of scores an epoch.
+        objective: score that has a curve of its own.
+        classes: names that end the names of their scores.
     """
     environment = Environment(loader=PackageLoader("cryoexp.report"), autoescape=select_autoescape(["html", "j2"]))
     page = environment.get_template("page.html.j2").render(
         title=folder.name,
         task=manifest["config"]["task"]["_target_"].rpartition(".")[2].lower(),
-        command=manifest["command"],
         data=data,
-        device=manifest["device"],
-        headline=_headline(scores),
-        scores={name: f"{value:.4f}" for name, value in scores.items()},
+        facts=_facts(manifest),
+        headline=_headline(scores, classes),
+        course=plain(course),
+        objective=objective,
         figures=[_figure(path) for path in sorted((folder / "figures").glob("*.png"), key=_order)],
-        predictions=sorted(p.name for p in (folder / "predictions").glob("*")),
+        classes=_by_class(scores, classes),
+        tables=_tables(folder),
+        commands=_commands(folder, manifest),
+        scores={name: f"{value:.4f}" for name, value in scores.items()},
         config=yaml.safe_dump(plain(manifest["config"]), sort_keys=False),
-        manifest=json.dumps(plain({k: v for k, v in manifest.items() if k != "config"}), indent=2),
+        manifest=_pairs({k: v for k, v in manifest.items() if k != "config"}),
+        files=_files(folder),
     )
-    (folder / "report.html").write_text(page)
+    path = folder / "report.html.part"
+    path.write_text(page, encoding="utf-8")
+    path.replace(folder / "report.html")
 
 
-def _headline(scores: dict[str, float]) -> dict[str, str]:
-    """The scores of the test that are not of a single class come first; four of them are shown large."""
-    main = [name for name in scores if name.startswith("test/") and name != "test/loss"][:4]
-    return {name.removeprefix("test/").replace("_", " "): f"{scores[name]:.3f}" for name in main}
+def _facts(manifest: dict[str, Any]) -> dict[str, str]:
+    """What a reader wants to know first, as far as it is known."""
+    found = {name: manifest.get(name) for name in ("parameters", "device", "seed", "wall_s", "git_commit", "finished")}
+    shown = {
+        "parameters": f"{found['parameters']:,}" if found["parameters"] else None,
+        "device": found["device"],
+        "seed": str(found["seed"]) if found["seed"] is not None else None,
+        "took": _duration(found["wall_s"]) if found["wall_s"] is not None else None,
+        "commit": _commit(found["git_commit"]) if found["git_commit"] else None,
+        "finished": found["finished"],
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
-def _figure(path: Path) -> dict[str, str]:
+def _headline(scores: dict[str, float], classes: list[str]) -> list[dict[str, str]]:
+    """Scores of the test that are not of a single class, each with that of validation."""
+    names = [n.removeprefix("test/") for n in scores if n.startswith("test/") and not _class_of(n, classes)]
+    return [
+        {
+            "name": "test " + name.replace("_", " "),
+            "value": f"{scores['test/' + name]:.3f}",
+            "val": f"{scores['val/' + name]:.3f}" if "val/" + name in scores else "",
+        }
+        for name in [n for n in names if n != "loss"][:HEADLINES]
+    ]
+
+
+def _by_class(scores: dict[str, float], classes: list[str]) -> dict[str, Any]:
+    """Scores of the test named ``<kind>_<class>``, a row a class."""
+    end = f"_{classes[0]}" if classes else " "
+    kinds = [n.removeprefix("test/").removesuffix(end) for n in scores if n.startswith("test/") and n.endswith(end)]
+    rows = [{"name": c, "scores": [scores.get(f"test/{kind}_{c}", 0.0) for kind in kinds]} for c in classes]
+    return {"kinds": kinds, "rows": rows if kinds else []}
+
+
+def _class_of(score: str, classes: list[str]) -> bool:
+    return score.endswith(tuple(f"_{name}" for name in classes))
+
+
+def _tables(folder: Path) -> list[dict[str, Any]]:
+    """First rows of the tables of predictions; one that is also a figure is left out."""
+    found = []
+    for path in sorted((folder / "predictions").glob("*.csv")):
+        if (folder / "figures" / f"{path.stem}.png").is_file():
+            continue
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [row for row in csv.reader(file) if row]
+        if len(lines) > 1:
+            rows = [[{"full": value, "short": _shortened(value)} for value in row] for row in lines[1 : ROWS + 1]]
+            more = f"The first {len(rows)} of {len(lines) - 1:,} rows of predictions/{path.name}"
+            name = path.stem.replace("_", " ").capitalize()
+            found.append({"name": name, "header": lines[0], "rows": rows, "more": more})
+    return found
+
+
+def _commands(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
+    """What to type to go on from here."""
+    run = shlex.quote(str(folder))
+    settings = [o for o in manifest.get("overrides", []) if not o.startswith(("overwrite=", "ckpt_path="))]
+    repeat = shlex.join(["python", "train.py", *settings])
     return {
+        "as typed": manifest["command"],
+        "repeat": repeat,
+        "resume": f"{repeat} ckpt_path=last hydra.run.dir={run}",
+        "predict": f"python scripts/predict.py run={run} input=<file, glob or dataset> output=<folder>",
+        "evaluate": f"python scripts/evaluate.py run={run} dataset=<name or folder>",
+    }
+
+
+def _figure(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # PNG keeps them there
+    return {
+        "stem": path.stem,
         "title": TITLES.get(path.stem, path.stem.replace("_", " ").capitalize()),
-        "source": "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(),
+        "wide": width > WIDE * height,
+        "source": "data:image/png;base64," + base64.b64encode(content).decode(),
     }
 
 
 def _order(path: Path) -> tuple[int, str]:
     known = list(TITLES)
     return (known.index(path.stem) if path.stem in known else len(known), path.stem)
+
+
+def _pairs(manifest: dict[str, Any]) -> dict[str, str]:
+    """One line a value; those of a group on one line."""
+    shown = {}
+    for name, value in plain(manifest).items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = "  ".join(map(str, value))
+        shown[name] = "–" if value is None else str(value)
+    return shown
+
+
+def _files(folder: Path) -> list[str]:
+    """Name what lies in the run folder beside the page."""
+    known = [folder / name for name in ("metrics.json", "manifest.json", "checkpoints", "predictions", "figures")]
+    inner = [f for path in known for f in (sorted(path.glob("*")) if path.is_dir() else [path]) if f.is_file()]
+    return [str(f.relative_to(folder)) for f in inner]
+
+
+def _shortened(value: str) -> str:
+    """A file's path without its middle."""
+    return value if len(value) <= 40 else f"{value[:10]}…{value[-24:]}"
+
+
+def _commit(commit: str) -> str:
+    number, _, rest = commit.partition("-")
+    return f"{number[:9]}-{rest}" if rest else number[:9]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

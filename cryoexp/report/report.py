@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.progress import console
 from cryoexp.report.card import write_card
+from cryoexp.report.dashboard import publish
 from cryoexp.report.html import write_page
 from cryoexp.report.manifest import command, git_commit, plain, versions
 from cryoexp.tasks.base import Task
@@ -45,8 +47,17 @@ class Report:
         manifest = self.manifest()
         _write_json(self.folder / "metrics.json", self.scores)
         _write_json(self.folder / "manifest.json", manifest)
-        write_page(self.folder, self.scores, manifest, self.data.describe())
+        write_page(
+            self.folder,
+            self.scores,
+            manifest,
+            self.data.describe(),
+            course=self.course,
+            objective=self.task.objective,
+            classes=self.data.info.classes,
+        )
         write_card(self.task, self.folder, self.scores, manifest, self.data.describe())
+        publish(self.trainer.loggers, self.scores, self.task.showcase(self.task.results, self.data), self.folder)
         self.show()
 
     def manifest(self) -> dict[str, Any]:
@@ -54,6 +65,7 @@ class Report:
         snr = self.data.snr_measured
         return {
             "command": command(),
+            "overrides": list(HydraConfig.get().overrides.task),
             "config": OmegaConf.to_container(self.cfg, resolve=True),
             "git_commit": git_commit(),
             "versions": versions(),

@@ -25,6 +25,7 @@ from cryoexp.inference.tables import write_table
 from cryoexp.progress import console
 from cryoexp.seeds import number
 from cryoexp.tasks.gather import Gather
+from cryoexp.tasks.showcase import Showcase
 
 Scores = dict[str, float]
 
@@ -41,10 +42,13 @@ class Task(pl.LightningModule):
         optimizer: called with parameter groups.
         scheduler: called with the optimiser, or None. Given ``total_steps`` if it takes that.
         weight_decay: patterns of parameter names to decay; the last match counts, biases and norms never decay
-            unless named exactly.
+            unless named exactly. ``CNN3d:fc1.weight`` holds for that network only, and is left out for others.
         monitor: validation score that chooses the checkpoint; a loss is to be small, anything else large.
-        learning_rate_scale: patterns of parameter names with a share of the learning rate; the last match counts.
+        learning_rate_scale: such patterns with a share of the learning rate; the last match counts.
         channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
+
+    Raises:
+        ConfigError: a pattern fits no parameter.
     """
 
     needs_sample: ClassVar[str]
@@ -69,7 +73,8 @@ class Task(pl.LightningModule):
         self.net = net
         self.info, self.channels_last, self.monitor = info, channels_last, monitor
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.weight_decay, self.learning_rate_scale = weight_decay, learning_rate_scale
+        self.weight_decay = patterns_for(net, "task.weight_decay", weight_decay)
+        self.learning_rate_scale = patterns_for(net, "task.learning_rate_scale", learning_rate_scale)
         self.val_results, self.test_results = Gather(), Gather()
 
     @classmethod
@@ -142,6 +147,10 @@ class Task(pl.LightningModule):
         """
         raise ConfigError(f"{type(self).__name__} cannot be evaluated on files; give the name of a dataset")
 
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Choose what a dashboard shows of the test split; nothing, unless a task has something."""
+        return Showcase()
+
     def forward(self, volumes: Tensor) -> Tensor:
         """Apply the network."""
         if self.channels_last:
@@ -182,7 +191,9 @@ class Task(pl.LightningModule):
         """Step a schedule that goes by the epoch: Lightning would only after the checkpoint, and a resumed run lags."""
         scheduler: Any = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau):
-            if self.objective in self.trainer.callback_metrics:
+            # it has something new to go by only when there was a validation
+            validated = (self.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
+            if validated and self.objective in self.trainer.callback_metrics:
                 scheduler.step(self.trainer.callback_metrics[self.objective])
         elif scheduler is not None and not self._by_step:
             scheduler.step()
@@ -249,6 +260,27 @@ class Task(pl.LightningModule):
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results
+
+
+def patterns_for(net: nn.Module, key: str, patterns: Mapping[str, float]) -> dict[str, float]:
+    """Return the patterns that are for this network, without its name.
+
+    Raises:
+        ConfigError: one of them fits no parameter: a slip of the pen, or another network's.
+    """
+    network, names = type(net).__name__, [name for name, _ in net.named_parameters()]
+    mine = {}
+    for pattern, value in patterns.items():
+        owner, _, own = pattern.rpartition(":")
+        if owner not in ("", network):
+            continue
+        if not any(fnmatch(name, own) for name in names):
+            raise ConfigError(
+                f"{key}: {own} fits no parameter of {network}, which has {', '.join(names[:3])} … {names[-1]}. "
+                f"<network>:{own} is for one network only"
+            )
+        mine[own] = value
+    return mine
 
 
 def _last_match(patterns: Mapping[str, float], name: str, default: float, *, exact: bool) -> float:

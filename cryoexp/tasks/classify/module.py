@@ -11,8 +11,9 @@ from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.inference.particles import Particles
 from cryoexp.tasks.base import Scores, Task
-from cryoexp.tasks.classify.products import true_labels, write_answers, write_products
+from cryoexp.tasks.classify.products import showcase, true_labels, write_answers, write_products
 from cryoexp.tasks.classify.scores import classification_scores
+from cryoexp.tasks.showcase import Showcase
 
 
 class Classify(Task):
@@ -64,3 +65,7 @@ class Classify(Task):
     def products(self, results: Batch, data: Any, folder: Path) -> None:
         """Write predictions.star, .csv, the confusion matrix and example slices."""
         write_products(results, data, folder)
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Choose an example of each class, as the network saw it and as a surface, and all answers."""
+        return showcase(results, data)

@@ -16,9 +16,11 @@ from cryoexp.inference.particles import Particles
 from cryoexp.inference.tables import write_table
 from cryoexp.progress import console
 from cryoexp.tasks.classify.scores import confusion
+from cryoexp.tasks.showcase import Showcase
 
 NAME = "cryoexpClassName"
 SHOWN = 10  # classes in the figure of example slices
+SURFACES = 3  # of them on a dashboard
 
 
 def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
@@ -113,7 +115,7 @@ def draw_confusion(counts: np.ndarray, classes: list[str], path: Path) -> None:
 def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
     """Draw the first test subtomogram of each class: noise-free (real data: smoothed) and as seen."""
     label, classes = results["label"].numpy(), data.info.classes
-    shown = [np.flatnonzero(label == c)[0] for c in range(len(classes)) if (label == c).any()][:SHOWN]
+    shown = first_of_each(label)
     predicted = results["probability"].argmax(1).numpy()
     clean, seen = data.examples(results["index"][shown])
     name = data.signal_name
@@ -129,6 +131,27 @@ def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
         right = predicted[i] == label[i]
         ax.set_xlabel(f"→ {classes[predicted[i]]}", color="green" if right else "firebrick")
     plotting.save(fig, path)
+
+
+def showcase(results: Batch, data: ParticleData) -> Showcase:
+    """Choose the first test subtomogram of each class as pictures and surfaces, and the answers to all."""
+    label, classes = results["label"].numpy(), data.info.classes
+    probability = results["probability"].numpy()
+    predicted, sure = probability.argmax(1), probability.max(1)
+    shown = first_of_each(label)
+    clean, seen = data.examples(results["index"][shown])
+    pictures = [
+        (_middle(volume), f"{classes[label[i]]}, named {classes[predicted[i]]} ({sure[i]:.2f})")
+        for i, volume in zip(shown, seen, strict=True)
+    ]
+    sign = -1 if data.info.contrast == "dark" else 1
+    volumes = {classes[label[i]]: sign * clean[n, 0].numpy() for n, i in enumerate(shown[:SURFACES])}
+    return Showcase(pictures, volumes, (label, predicted), classes)
+
+
+def first_of_each(label: np.ndarray) -> list[int]:
+    """Position of the first item of each class, of ten classes at most."""
+    return [int(np.flatnonzero(label == c)[0]) for c in np.unique(label)][:SHOWN]
 
 
 def _middle(volume: Tensor) -> np.ndarray:
