@@ -1,7 +1,8 @@
 """Refuse configs that cannot run, before any data are read.
 
 In this order: snr; the classes named by ``_target_``; a model that gives what the task needs; a dataset of the
-samples the task needs; keys nobody takes; the trainer; the checkpoint; keys without a value. All problems are reported at once.
+samples the task needs; keys nobody takes; the trainer; the checkpoint; keys without a value. All problems are
+reported at once.
 """
 
 import inspect

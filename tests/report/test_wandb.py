@@ -166,7 +166,7 @@ def test_names_are_what_the_command_line_changes(composed, tmp_path):
 def test_online_only_with_an_account(monkeypatch, tmp_path):
     assert wandb_run.choose_mode("auto") == "offline"
     for mode in ("online", "no_such"):
-        with pytest.raises(ConfigError, match="wandb login|auto, online, offline"):
+        with pytest.raises(ConfigError, match=r"wandb login|auto, online, offline"):
             wandb_run.choose_mode(mode)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".netrc").write_text("machine api.wandb.ai login user password " + "a" * 40)
