@@ -149,12 +149,12 @@ def main(overrides: list[str], rounds: int, steps: int) -> None:
             ours += clock.ours[WARM:]
             theirs += clock.theirs[WARM:]
             waits += clock.waits[WARM:]
+    size = cfg.dataset.batch_size
     print(f"{cfg.model._target_}, {rounds} rounds of {steps} steps of {size} items, {trainer.precision}")
     for i, clock_name in enumerate(("wall", "CPU")):
         stack, least = (1000 * statistics.median(t[i] for t in times) for times in (ours, theirs))
         extra = statistics.median(a[i] / b[i] for a, b in zip(ours, theirs, strict=True)) - 1
-        size = cfg.dataset.batch_size
-    print(f"{clock_name:4s}  bare loop {least:.1f} ms, whole stack {stack:.1f} ms; overhead {100 * extra:+.1f} %")
+        print(f"{clock_name:4s}  bare loop {least:.1f} ms, whole stack {stack:.1f} ms; overhead {100 * extra:+.1f} %")
     share = statistics.median(w / t[0] for w, t in zip(waits, ours, strict=True))
     print(f"wait for data {1000 * statistics.median(waits):.1f} ms, {100 * share:.1f} % of a step")
     print(f"train.py --cfg job {time_of_cfg_job():.2f} s")
