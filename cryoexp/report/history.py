@@ -53,7 +53,7 @@ class Patience(EarlyStopping):
 class History(pl.Callback):
     """Keep the scores of every epoch, whatever the logger; resumes with the checkpoint.
 
-    The loggers get the learning rate and the time of an epoch from here, under ``learning_rate`` and ``time/epoch_s``.
+    The loggers get ``learning_rate`` and ``time/epoch_s`` from here.
     """
 
     def __init__(self) -> None:

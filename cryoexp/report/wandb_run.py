@@ -32,17 +32,17 @@ def open_run(folder: Path, mode: str, **arguments: Any) -> Any:
         ConfigError: online was asked for, and the server does not answer.
     """
     common: Any = {"dir": folder, "id": _run_id(folder), "resume": "allow", **arguments}
-    settings: dict[str, Any] = {"silent": True, "init_timeout": PATIENCE}
+    settings = wandb.Settings(silent=True, init_timeout=PATIENCE)
     chosen = choose_mode(mode)
     try:
-        run = wandb.init(mode=chosen, settings=wandb.Settings(**settings), **common)
+        run = wandb.init(mode=chosen, settings=settings, **common)
     except wandb.errors.Error as error:
         reason = str(error).splitlines()[0]
         if mode == "online":
             raise ConfigError(f"logger.mode=online: {reason}. logger.mode=offline works without a server") from error
         console.print(f"wandb   {reason}")
         wandb.teardown()  # it holds on to the run's id
-        run = wandb.init(mode="offline", settings=wandb.Settings(**settings), **common)
+        run = wandb.init(mode="offline", settings=settings, **common)
     if run.offline:
         console.print(f"wandb   offline; upload with: wandb sync {Path(run.dir).parent}")
     elif run.url:

@@ -1,4 +1,4 @@
-"""What a training step costs through the whole stack, over a bare PyTorch loop with the same network and data.
+"""What a training step costs through the whole stack, over a bare loop with the same network and data in memory.
 
     python scripts/bench/step.py [model=resnet3d] [rounds=5] [steps=20] [threads=1] [any key of the config]
 
@@ -149,16 +149,12 @@ def main(overrides: list[str], rounds: int, steps: int) -> None:
             ours += clock.ours[WARM:]
             theirs += clock.theirs[WARM:]
             waits += clock.waits[WARM:]
-    print(
-        f"{cfg.model._target_}, {rounds} rounds of {steps} steps of {cfg.dataset.batch_size} items, {trainer.precision}"
-    )
+    size = cfg.dataset.batch_size
+    print(f"{cfg.model._target_}, {rounds} rounds of {steps} steps of {size} items, {trainer.precision}")
     for i, clock_name in enumerate(("wall", "CPU")):
         stack, least = (1000 * statistics.median(t[i] for t in times) for times in (ours, theirs))
         extra = statistics.median(a[i] / b[i] for a, b in zip(ours, theirs, strict=True)) - 1
-        print(
-            f"{clock_name:4s}  bare loop {least:7.1f} ms, whole stack {stack:7.1f} ms a step; "
-            f"overhead {100 * extra:+.1f} %"
-        )
+        print(f"{clock_name:4s}  bare loop {least:.1f} ms, whole stack {stack:.1f} ms; overhead {100 * extra:+.1f} %")
     share = statistics.median(w / t[0] for w, t in zip(waits, ours, strict=True))
     print(f"wait for data {1000 * statistics.median(waits):.1f} ms, {100 * share:.1f} % of a step")
     print(f"train.py --cfg job {time_of_cfg_job():.2f} s")
