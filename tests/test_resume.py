@@ -36,7 +36,8 @@ def outcome(folder: Path) -> dict:
     for name in ("best", "last"):
         loaded = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
         found[name] = [loaded[k] for k in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers")]
-        found[f"{name} course"] = loaded["callbacks"]["History"]
+        course = loaded["callbacks"]["History"]["epochs"]
+        found[f"{name} course"] = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in course]
     assert not list(folder.rglob("*.partial"))
     return found
 
