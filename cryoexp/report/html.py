@@ -114,6 +114,9 @@ def _tables(folder: Path) -> list[dict[str, Any]]:
         with path.open(newline="", encoding="utf-8") as file:
             lines = [row for row in csv.reader(file) if row]
         if len(lines) > 1:
+            # what was asked for, and the answers, before the columns that came with the items
+            order = sorted(range(len(lines[0])), key=lambda i: (i > 0, not lines[0][i].startswith("cryoexp")))
+            lines = [[row[i] for i in order] for row in lines]
             rows = [[{"full": value, "short": _shortened(value)} for value in row] for row in lines[1 : ROWS + 1]]
             more = f"The first {len(rows)} of {len(lines) - 1:,} rows of predictions/{path.name}"
             name = path.stem.replace("_", " ").capitalize()
@@ -131,7 +134,7 @@ def _commands(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
         "repeat": repeat,
         "resume": f"{repeat} ckpt_path=last hydra.run.dir={run}",
         "predict": f"python scripts/predict.py run={run} input=<file, glob or dataset> output=<folder>",
-        "evaluate": f"python scripts/evaluate.py run={run} dataset=<name or folder>",
+        "evaluate": f"python scripts/evaluate.py run={run} output=<folder> dataset=<name or folder>",
     }
 
 
