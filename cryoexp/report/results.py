@@ -62,8 +62,10 @@ def choose_metric(table: pd.DataFrame, metric: str | None) -> str | None:
 
 def page(table: pd.DataFrame, swept: list[str], metric: str | None, title: str) -> str:
     """Return the page: a table that sorts by any column, and the plots."""
-    main = ["run", "status", *swept, *(n for n in ALWAYS if n in table and n not in swept), *_scores(table)[:SHOWN]]
-    main += [n for n in ("time/fit_s", "error") if n in table and (n != "error" or table[n].any())]
+    failed = ["error"] if "error" in table and table["error"].any() else []  # where it is seen without scrolling
+    others = [n for n in ALWAYS if n in table and n not in swept]
+    main = ["run", "status", *swept, *failed, *others, *_scores(table)[:SHOWN]]
+    main += [n for n in ("time/fit_s",) if n in table]
     names = [*main, *(n for n in table.columns if n not in main and n != "error")]
     columns = [(name, [_cell(value) for value in column_values(table, name)]) for name in names]
     status = table["status"].value_counts()
