@@ -8,9 +8,17 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from omegaconf import DictConfig, OmegaConf
 
-from cryoexp.errors import DataError
+from cryoexp.errors import ConfigError, DataError
 
+DECISIVE = ("task", "dataset", "model", "snr", "seed")
+FREE = (
+    "dataset.num_workers",
+    "dataset.data_dir",
+    "dataset.path",
+    "dataset.tomograms",
+)  # where things are, on this machine
 LAST, BEFORE = "last.ckpt", "before_last.ckpt"
 PARTIAL = ".partial"
 
@@ -56,6 +64,34 @@ def resume_from(ckpt_path: str | None, folder: Path) -> str | None:
     return None
 
 
+def check_same(path: str, cfg: DictConfig, folder: Path) -> None:
+    """Refuse to continue a run with data, network or settings that it did not have.
+
+    Devices, loggers, folders and the number of epochs may differ.
+
+    Raises:
+        ConfigError: with every setting that changed, or when no epoch is left.
+    """
+    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if "config" not in loaded.get("hyper_parameters", {}):
+        raise DataError(f"{path}: not a checkpoint of a run")
+    then, now = (_flat({k: c[k] for k in DECISIVE}) for c in (loaded["hyper_parameters"]["config"], _plain(cfg)))
+    changed = [k for k in sorted({*then, *now}) if then.get(k) != now.get(k) and k not in FREE]
+    if changed:
+        rows = "\n".join(f"  {k} was {then.get(k, 'not set')}, now {now.get(k, 'not set')}" for k in changed)
+        raise ConfigError(
+            f"ckpt_path={cfg.ckpt_path}: a run goes on with the settings it had. Give the same, or start a new run "
+            f"(another hydra.run.dir, no ckpt_path):\n{rows}"
+        )
+    done, last = loaded["epoch"] + 1, cfg.trainer.max_epochs
+    elsewhere = folder.resolve() not in Path(path).resolve().parents
+    if 0 <= last < done + elsewhere:
+        raise ConfigError(
+            f"trainer.max_epochs={last}: {path} has {done} epochs already. Give more, or use scripts/evaluate.py or "
+            "scripts/predict.py on its run"
+        )
+
+
 def is_whole(path: Path) -> bool:
     """Whether a checkpoint can be read to its end: torch writes zip files, whose parts carry checksums."""
     try:
@@ -63,6 +99,17 @@ def is_whole(path: Path) -> bool:
             return file.testzip() is None
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError):
         return False
+
+
+def _plain(cfg: DictConfig) -> Any:
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Leaves of a plain config by dotted key."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, part in value.items() for k, v in _flat(part, f"{key}.{name}" if key else name).items()}
 
 
 def remove_partial(folder: Path) -> None:

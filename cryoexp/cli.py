@@ -54,7 +54,9 @@ def experiment(cfg: DictConfig) -> float | None:
         # Lightning turns Ctrl-C into an exit
         if not isinstance(stop, KeyboardInterrupt) and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
-        print(f"\nstopped. To go on where the last checkpoint was written:\n{resume_command(folder)}", file=sys.stderr)
+        there = any((folder / "checkpoints").glob("last.ckpt"))
+        how = "To go on where the last checkpoint was written" if there else "No epoch was finished; to start again"
+        print(f"\nstopped. {how}:\n{resume_command(folder)}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     finally:
         if "wandb" in sys.modules:  # or the next job of a sweep would write into this one's run

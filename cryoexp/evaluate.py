@@ -157,8 +157,13 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
             machine = compose("config", overrides=[o for o in others if o.startswith("paths.")]).paths
         check_targets(OmegaConf.to_container(run.dataset), (DataModule,))
         changes = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(list(others))}
-        changes = {"dataset.data_dir": machine.data_dir, "dataset.batch_size": keys.batch_size} | changes
+        here = {"dataset.batch_size": keys.batch_size}
+        if "data_dir" in run.dataset:
+            here["dataset.data_dir"] = machine.data_dir
+        changes = here | changes
         if "snr" in changes:
+            if "snr" not in run.dataset:
+                raise ConfigError(f"snr={changes['snr']}: the run's data are real and have noise of their own")
             changes.setdefault("dataset.snr", changes["snr"])
         own = {k.removeprefix("dataset."): v for k, v in changes.items() if k.startswith("dataset.")}
         return _with(run.dataset, own)

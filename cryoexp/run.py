@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
 from cryoexp.assemble import make_data, make_task, make_trainer, rehearse, score
-from cryoexp.checkpoints import remove_partial, resume_from
+from cryoexp.checkpoints import check_same, remove_partial, resume_from
 from cryoexp.config import folders
 from cryoexp.config.check import check
 from cryoexp.config.launch import describe_device
@@ -27,6 +27,8 @@ def run(cfg: DictConfig) -> float:
         check(cfg)
         claim_folder(folder, cfg.ckpt_path, cfg.overwrite)
         start = resume_from(cfg.ckpt_path, folder)
+        if start:
+            check_same(start, cfg, folder)
         started = time.monotonic()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         history = History()

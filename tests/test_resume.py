@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from cryoexp import checkpoints
+from cryoexp.errors import ConfigError
 from cryoexp.report import report
 from cryoexp.run import run
 from cryoexp.tasks.base import Task
@@ -234,3 +236,33 @@ def test_ctrl_c_says_how_to_go_on(cache, tmp_path):
     assert "Traceback" not in out
     loaded = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert loaded["global_step"] == 3 * math.ceil(loaded["epoch"] + 1)
+
+
+def test_a_run_goes_on_only_with_the_settings_it_had(composed, tmp_path):
+    run(composed("seed=1", "trainer.max_epochs=1"))
+    with pytest.raises(ConfigError, match=r"dataset\.seed was 0, now 8\n.*\n?.*snr was .*, now 5"):
+        run(composed("seed=1", "trainer.max_epochs=2", "ckpt_path=last", "snr=5", "dataset.seed=8"))
+    with pytest.raises(ConfigError, match=r"model\.widths was \[4, 4, 8\], now \[4, 8, 8\]"):
+        run(composed("seed=1", "trainer.max_epochs=2", "ckpt_path=last", "model.widths=[4,8,8]"))
+    run(composed("seed=1", "trainer.max_epochs=2", "ckpt_path=last", "dataset.num_workers=0"))
+    with pytest.raises(ConfigError, match=r"max_epochs=1: .*last\.ckpt has 2 epochs already"):
+        run(composed("seed=1", "trainer.max_epochs=1", "ckpt_path=last"))
+    given = f"ckpt_path={tmp_path / 'kept.ckpt'}"
+    shutil.copy(tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "kept.ckpt")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(ConfigError, match="has 2 epochs already"):
+        run(composed("seed=1", "trainer.max_epochs=2", given))
+
+
+def test_a_run_that_was_moved_tests_its_own_best(composed, tmp_path):
+    run(composed("trainer.max_epochs=1"))
+    before = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    shutil.move(tmp_path / "run", tmp_path / "old")
+    (tmp_path / "run").mkdir()
+    shutil.copytree(tmp_path / "old" / "checkpoints", tmp_path / "run" / "checkpoints")
+    shutil.rmtree(tmp_path / "old")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*dirpath has changed.*")
+        run(composed("trainer.max_epochs=1", "ckpt_path=last"))
+    after = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert after["test/accuracy"] == before["test/accuracy"]

@@ -31,8 +31,10 @@ def callbacks(objective: str, monitor: str, folder: Path, patience: int | None) 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
     """Return the checkpoint that validation chose, or None when none was written."""
-    callback = trainer.checkpoint_callback
-    return getattr(callback, "best_model_path", None) or None
+    folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+    # by its place in this run: Lightning's own record is the path where the run began, and it may have moved
+    best = Path(folder) / "best.ckpt" if folder else None
+    return str(best) if best and best.is_file() else None
 
 
 class Patience(EarlyStopping):
