@@ -75,7 +75,10 @@ def open_real(asked: RealSubtomograms) -> Opened:
     table = _read(asked, layout, stars, files, problems)
     if table.empty:
         problems.check(asked.path)
-        raise DataError(f"dataset.path={asked.path}: no subtomograms found there (layout={layout})")
+        raise DataError(
+            f"dataset.path={asked.path}: no subtomograms found there (layout={layout}). "
+            "Put volumes into one folder per class, or name a STAR file"
+        )
     optics = next((s.optics for s in stars if s.optics is not None), None)
     classes = checks.check_classes(table, asked.classes, problems)
     for name in table["file"].unique():

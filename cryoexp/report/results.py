@@ -1,9 +1,11 @@
 """results.csv and results.html: one row a run, and the metric against every swept key."""
 
 import base64
+import hashlib
 import io
 import math
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,15 +39,27 @@ def write_results(folders: Sequence[Path], output: Path | None = None, metric: s
     output = output or folders[0]
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with FileLock(output / ".results.lock"):
+        with FileLock(_lock(output)):
             table, swept = collect(folders)
             table["run"] = [os.path.relpath(run, output) for run in table["run"]]
             name = choose_metric(table, metric)
-            _write(output / CSV, table.to_csv(index=False))
+            _write(output / CSV, _whole(table, [*swept, "seed"]).to_csv(index=False))
             _write(output / PAGE, page(table, swept, name, output.resolve().name))
     except OSError as error:
         raise DataError(f"{output}: cannot write the results ({error})") from None
     return output / CSV
+
+
+def _lock(output: Path) -> Path:
+    """Where the writers of one table wait for each other: not in the folder, where it would stay behind."""
+    return (
+        Path(tempfile.gettempdir()) / f"cryoexp-{hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]}.lock"
+    )
+
+
+def _whole(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Keep whole numbers whole where a failed job leaves a gap."""
+    return table.assign(**{name: table[name].convert_dtypes() for name in names if name in table})
 
 
 def choose_metric(table: pd.DataFrame, metric: str | None) -> str | None:

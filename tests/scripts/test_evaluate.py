@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from cryoexp.assemble import make_data
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.evaluate import evaluate, fit
 from cryoexp.io.star import read_star, write_star
 from cryoexp.restore import restore
+from cryoexp.run import run as train
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
 
@@ -118,5 +120,18 @@ def test_files_without_or_with_a_strange_truth_are_refused(go, trained, tmp_path
     with pytest.raises(DataError, match="classes nail are unknown to the network"):
         go(f"dataset={tmp_path / 'strange.star'}")
     write_star(tmp_path / "none.star", blocks | {"particles": particles.drop(columns="cryoexpClassName")})
-    with pytest.raises(DataError, match="no column cryoexpClassName"):
+    with pytest.raises(DataError, match="names no classes"):
         go(f"dataset={tmp_path / 'none.star'}")
+
+
+def test_a_run_on_real_data_gives_its_own_table(composed, trained, tmp_path):
+    """Real data have no cache, and noise of their own."""
+    real = ["dataset=subtomograms_mrc", f"dataset.path={trained.dataset}", "dataset.batch_size=7"]
+    tiny = ["model=resnet3d", "model.widths=[4,4,8]", "trainer=debug", "trainer.threads=1"]
+    train(composed(*real, *tiny, tiny=False))
+    own = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    GlobalHydra.instance().clear()  # the fixture's; the script composes a config of its own
+    scores = evaluate([f"run={tmp_path / 'run'}", f"output={tmp_path / 'again'}"])
+    assert scores["test/accuracy"] == pytest.approx(own["test/accuracy"], abs=0.35)  # trainer=debug tests two batches
+    with pytest.raises(ConfigError, match=r"snr=0\.1: the run's data are real"):
+        evaluate([f"run={tmp_path / 'run'}", f"output={tmp_path / 'noisier'}", "snr=0.1"])

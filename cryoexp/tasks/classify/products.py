@@ -59,7 +59,9 @@ def true_labels(particles: Particles, classes: list[str]) -> Tensor:
         DataError: no names, or names that the network does not know.
     """
     if NAME not in particles.rows:
-        raise DataError(f"the table has no column {NAME}: without the truth there is nothing to evaluate")
+        raise DataError(
+            f"the input names no classes (a STAR file would, in {NAME}): without the truth there is nothing to evaluate"
+        )
     names = particles.rows[NAME].astype(str)
     unknown = sorted(set(names) - set(classes))
     if unknown:
