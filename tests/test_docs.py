@@ -66,7 +66,8 @@ def test_training_commands_run(tmp_path, cache, words):
     many = "-m" in words
     given = [w for w in words if not w.startswith(("-", "hydra.run.dir"))]
     if not any(w.startswith(("trainer=", "experiment=")) for w in given):
-        given = [*TINY, *given]
+        small = [w for w in TINY if not w.startswith("model")] if any(w.startswith("model=") for w in given) else TINY
+        given = [*small, *given]
     else:  # their own trainer or network, on tiny data
         given = [*TINY[:3], "+trainer.limit_train_batches=1", *given, "trainer.max_epochs=1", "trainer.threads=1"]
     given = [w.replace("devices=4", "devices=2") for w in given]
