@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 from skimage.measure import marching_cubes
 
 from cryoexp.cli import CONF
+from cryoexp.config.build import build
 from cryoexp.plotting import figure, plt, show_slice
 from cryoexp.simulate.cell import COMPARTMENTS, make_cell
 from cryoexp.simulate.filaments import microtubule
 from cryoexp.simulate.packing import Placed
-from cryoexp.simulate.projections import ProjectionSimulator, sample
+from cryoexp.simulate.projections import sample
 from cryoexp.simulate.scene import Scene
 from cryoexp.simulate.specimen import build_scene
 from cryoexp.simulate.structures import load, resolve
@@ -32,7 +33,6 @@ from cryoexp.simulate.subtomograms import SubtomogramSimulator
 from cryoexp.simulate.sxt import image_cell
 from cryoexp.simulate.templates import Template, make_templates
 from cryoexp.simulate.tilt import TiltSeries, take_tilt_series
-from cryoexp.simulate.views import ViewDistribution
 
 PRESETS = ("tomograms_shrec", "tomograms_cellular", "tomograms_crowded", "tomograms_cytoplasm")
 REAL_VOXEL = 10.52  # Å, of the real microtubule crop
@@ -86,17 +86,9 @@ def projections(folder: Path) -> None:
     cfg = _config("projections")
     structure = load(resolve([cfg.structure], Path(), allow_download=False), cfg.voxel_size)[0]
     density = sample(structure, cfg.box, cfg.voxel_size, cfg.resolution)
-    optics = instantiate(cfg.optics, _convert_="all")
-    simulator = ProjectionSimulator(density, cfg.voxel_size, optics, cfg.contrast, "fourier")
+    recipe = build(cfg).recipe
     generator = torch.Generator().manual_seed(0)
-    views = ViewDistribution(
-        rotations=cfg.rotations,
-        angle_shift=tuple(cfg.angle_shift),
-        angle_coverage=tuple(cfg.angle_coverage),
-        shift=cfg.shift,
-        defocus=tuple(cfg.optics.defocus),
-    ).draw(8, generator)
-    images = simulator.image(views)
+    images = recipe.simulator(density).image(recipe.distribution().draw(8, generator))
     fig, axes = figure(3, 8, 13, 5)
     for i, image in enumerate(images):
         for row, snr in enumerate((np.inf, 1.0, 0.1)):

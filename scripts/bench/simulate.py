@@ -20,14 +20,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from cryoexp.cli import CONF
+from cryoexp.config.build import build
 from cryoexp.physics.noise import FilteredNoise
-from cryoexp.simulate.projections import ProjectionSimulator, sample
+from cryoexp.simulate.projections import sample
 from cryoexp.simulate.specimen import build_scene
 from cryoexp.simulate.structures import load, resolve
 from cryoexp.simulate.subtomograms import SubtomogramSimulator
 from cryoexp.simulate.templates import Template, make_templates
 from cryoexp.simulate.tilt import take_tilt_series
-from cryoexp.simulate.views import ViewDistribution
 
 
 def main(items: int = 512, threads: int = 2) -> None:
@@ -65,15 +65,8 @@ def projections(items: int) -> None:
     cfg = config("projections")
     structure = load(resolve([cfg.structure], Path(), allow_download=False), cfg.voxel_size)[0]
     density = sample(structure, cfg.box, cfg.voxel_size, cfg.resolution)
-    optics = instantiate(cfg.optics, _convert_="all")
-    simulator = ProjectionSimulator(density, cfg.voxel_size, optics, cfg.contrast, cfg.projector)
-    distribution = ViewDistribution(
-        rotations=cfg.rotations,
-        angle_shift=tuple(cfg.angle_shift),
-        angle_coverage=tuple(cfg.angle_coverage),
-        shift=cfg.shift,
-        defocus=tuple(cfg.optics.defocus),
-    )
+    recipe = build(cfg).recipe
+    simulator, distribution = recipe.simulator(density), recipe.distribution()
     generator = torch.Generator().manual_seed(0)
 
     def work() -> torch.Tensor:
