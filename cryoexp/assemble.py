@@ -8,6 +8,7 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cryoexp.averaging import Average
 from cryoexp.checkpoints import SafeCheckpoints
 from cryoexp.config.build import build
 from cryoexp.data import DataModule
@@ -37,10 +38,12 @@ def make_task(cfg: DictConfig, data: DataModule) -> Task:
 def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:
     """Make Lightning's trainer with its logger and callbacks."""
     task_class: Any = get_class(cfg.task._target_)
-    settings = cfg.trainer.copy()  # Lightning's own arguments, and one of ours
+    settings = cfg.trainer.copy()  # Lightning's own arguments, and two of ours
     with open_dict(settings):
-        patience = settings.pop("early_stopping")
+        patience, decay = settings.pop("early_stopping"), settings.pop("average")
     extra = [history, *callbacks(task_class.objective, cfg.task.monitor, folder, patience)]
+    if decay is not None:
+        extra.append(Average(decay))
     logger = build(cfg.logger) if cfg.logger else False
     # the run folder as root: in a SLURM job Lightning looks there for checkpoints of its own
     given = {"callbacks": extra, "plugins": [SafeCheckpoints()], "default_root_dir": str(folder)}

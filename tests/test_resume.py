@@ -108,14 +108,21 @@ MOMENTS = {
 }
 
 
+SCHEDULES = {
+    "cosine": ["scheduler@task.scheduler=cosine"],
+    # a plateau of one epoch: the learning rate falls within three
+    "plateau": ["scheduler@task.scheduler=plateau", "task.scheduler.patience=0", "task.scheduler.threshold=1.0"],
+    "average": ["trainer.average=0.5"],
+}
+
+
 @pytest.mark.parametrize(
-    ("moment", "schedule"), [*((m, "cosine") for m in MOMENTS), ("in the second epoch", "plateau")]
+    ("moment", "schedule"),
+    [*((m, "cosine") for m in MOMENTS), *(("in the second epoch", schedule) for schedule in ("plateau", "average"))],
 )
 def test_a_killed_run_ends_as_an_unbroken_one(composed, tmp_path, monkeypatch, moment, schedule):
     folder = tmp_path / "run"
-    # a plateau of one epoch: the learning rate falls within three
-    patience = ["task.scheduler.patience=0", "task.scheduler.threshold=1.0"] if schedule == "plateau" else []
-    given = (*SETTINGS, f"scheduler@task.scheduler={schedule}", *patience)
+    given = (*SETTINGS, *SCHEDULES[schedule])
     if schedule not in REFERENCE:
         run(composed(*given))
         REFERENCE[schedule] = outcome(folder)

@@ -18,6 +18,9 @@ def trainer_problems(cfg: DictConfig) -> Iterator[str]:
     patience = given.get("early_stopping")
     if patience is not None and not (isinstance(patience, int) and patience > 0):
         yield f"trainer.early_stopping={patience}: give the number of validations to wait, 1 or more, or null"
+    decay = given.get("average")
+    if decay is not None and not (isinstance(decay, int | float) and 0 < decay < 1):
+        yield f"trainer.average={decay}: give the share that a step keeps, above 0 and below 1, or null"
     yield from _endless(cfg)
 
 
