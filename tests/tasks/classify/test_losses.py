@@ -31,4 +31,5 @@ def test_contrastive_loss_ignores_lengths_and_lone_items():
     scaled = z * torch.rand(8, 1, generator=generator).add(0.1)
     assert torch.allclose(supervised_contrastive(z, label), supervised_contrastive(scaled, label), atol=1e-6)
     lone = supervised_contrastive(z[:3].requires_grad_(), torch.tensor([0, 1, 2]))
-    assert lone.item() == 0 and lone.requires_grad
+    assert lone.item() == 0
+    assert lone.requires_grad
