@@ -5,8 +5,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from cryoexp.assemble import make_data, make_task, rehearse
 from cryoexp.cli import CONF
+from cryoexp.errors import DataError
 from cryoexp.models import CNN3d, Library, name_of
+from cryoexp.restore import restore
+from tests.conftest import TINY
 
 CHANNELS = {"in_channels": "in_channels", "out_channels": "out_channels"}
 PRESETS = sorted(f.stem for f in (CONF / "model").glob("monai_*.yaml"))
@@ -85,6 +89,39 @@ def test_weights_are_never_fetched():
 def test_what_cannot_be_made_is_refused(network, kwargs, message):
     with pytest.raises(ValueError, match=message):
         Library(1, 3, network, "vector", kwargs)
+
+
+SMALL = [
+    "model=monai_resnet10",
+    "model.kwargs.block_inplanes=[4,4,8,8]",
+    *(o for o in TINY if not o.startswith("model")),
+]
+
+
+def saved(cfg, path):
+    """A checkpoint, in the keys that Lightning writes and `restore` reads."""
+    task = make_task(cfg, make_data(cfg))
+    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams), "epoch": 0}, path)
+    return task
+
+
+def test_a_checkpoint_makes_it_again(composed, tmp_path):
+    cfg = composed(*SMALL, tiny=False)
+    rehearse(cfg)
+    task = saved(cfg, tmp_path / "a.ckpt").eval()
+    volumes = torch.randn(2, 1, 32, 32, 32)
+    again = restore(str(tmp_path / "a.ckpt"), "best").task
+    torch.testing.assert_close(again(volumes), task(volumes))
+
+
+@pytest.mark.parametrize("network", ["subprocess.Popen", "monai.networks.utils.look_up_named_module"])
+def test_a_checkpoint_makes_nothing_else(composed, tmp_path, network):
+    saved(composed(*SMALL, tiny=False), tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    content["hyper_parameters"]["config"]["model"]["network"] = network
+    torch.save(content, tmp_path / "b.ckpt")
+    with pytest.raises(DataError, match=f"network={network}"):
+        restore(str(tmp_path / "b.ckpt"), "best")
 
 
 def test_importing_our_models_does_not_import_monai():
