@@ -77,7 +77,11 @@ def test_weights_are_never_fetched():
         ("subprocess.Popen", CHANNELS, r"network=subprocess.Popen: only networks of monai.networks, torch.nn,"),
         ("cryoexp.models.CNN3d", CHANNELS, r"only networks of"),
         ("monai.networks.nets.DenseNet121", {"spatial_dims": 3}, r"no value of kwargs is out_channels.* It takes: "),
-        ("monai.networks.nets.DenseNet121", CHANNELS, r"DenseNet121 refuses.*'spatial_dims'.* It takes: spatial_dims, "),
+        (
+            "monai.networks.nets.DenseNet121",
+            CHANNELS,
+            r"DenseNet121 refuses.*'spatial_dims'.* It takes: spatial_dims, ",
+        ),
         (
             "monai.networks.nets.DenseNet121",
             {"spatial_dims": 3, "depth": 2, **CHANNELS},
