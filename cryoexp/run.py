@@ -14,6 +14,7 @@ from cryoexp.config import folders
 from cryoexp.config.check import check
 from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
+from cryoexp.models import name_of
 from cryoexp.progress import console
 from cryoexp.report import Report
 from cryoexp.report.history import History, best_checkpoint
@@ -72,5 +73,5 @@ def say(data: DataModule, task: Task, trainer: pl.Trainer) -> None:
     """Print what is about to happen."""
     size = sum(p.numel() for p in task.net.parameters())
     console.print(f"data    {data.describe()}")
-    console.print(f"model   {type(task.net).__name__}, {size:,} parameters")
+    console.print(f"model   {name_of(task.net)}, {size:,} parameters")
     console.print(f"device  {describe_device(trainer)}")

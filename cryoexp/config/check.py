@@ -6,7 +6,7 @@ reported at once.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
             yield f"conf/{group}: cannot import {cfg[group].get('_target_')} ({error})"
     yield from _bad_snr(cfg.snr, classes.get("dataset"))
     if len(classes) == len(GROUPS):
-        yield from _mismatches(HydraConfig.get().runtime.choices, **classes)
+        output = _output(cfg.model, classes["model"])
+        yield from _mismatches(HydraConfig.get().runtime.choices, classes["task"], classes["dataset"], output)
         for group, cls in classes.items():
             yield from _unknown_keys(group, cfg[group], cls)
     yield from trainer_problems(cfg)
@@ -89,16 +90,21 @@ def _bad_snr(snr: Any, dataset: Any) -> Iterator[str]:
         yield str(error)
 
 
-def _mismatches(choice: Any, task: Any, dataset: Any, model: Any) -> Iterator[str]:
-    if model.output != task.needs_output:
-        fit = _options("model", "output", task.needs_output)
+def _output(node: Any, cls: type) -> Any:
+    """What a network gives; the wrapper of foreign networks (`cryoexp.models.Library`) has it as a key."""
+    return node.get("output", getattr(cls, "output", None))
+
+
+def _mismatches(choice: Any, task: Any, dataset: Any, output: Any) -> Iterator[str]:
+    if output != task.needs_output:
+        fit = _options("model", _output, task.needs_output)
         yield (
             f"task={choice.task} needs a model that outputs a {task.needs_output}, "
-            f"but model={choice.model} outputs a {model.output}.\n"
+            f"but model={choice.model} outputs a {output}.\n"
             f"Models that fit: {', '.join(fit)}. For example: python train.py task={choice.task} model={fit[0]}"
         )
     if dataset.sample != task.needs_sample:
-        fit = _options("dataset", "sample", task.needs_sample)
+        fit = _options("dataset", lambda _, cls: getattr(cls, "sample", None), task.needs_sample)
         yield (
             f"task={choice.task} works on {task.needs_sample}s, but dataset={choice.dataset} gives {dataset.sample}s.\n"
             f"Datasets that fit: {', '.join(fit)}. For example: python train.py task={choice.task} dataset={fit[0]}"
@@ -122,12 +128,12 @@ def _missing(node: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
-def _options(group: str, attribute: str, wanted: str) -> list[str]:
-    """Names of the options of a group whose class has the wanted attribute; only called when about to fail."""
+def _options(group: str, attribute: Callable[[Any, type], Any], wanted: str) -> list[str]:
+    """Names of the options of a group whose config and class have it; only called when about to fail."""
     names = GlobalHydra.instance().config_loader().get_group_options(group)
     found = []
     for name in names:
         node = compose("config", overrides=[f"{group}={name}"])[group]
-        if getattr(get_class(node._target_), attribute, None) == wanted:
+        if attribute(node, get_class(node._target_)) == wanted:
             found.append(name)
     return found or ["(none)"]

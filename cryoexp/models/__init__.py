@@ -1,6 +1,11 @@
 """Plain torch networks. ``output`` says what a network gives; a task says what it needs."""
 
 from cryoexp.models.cnn3d import CNN3d
+from cryoexp.models.dsrf3d import DSRF3dV2
+from cryoexp.models.library import Library, name_of
+from cryoexp.models.rb3d import RB3D
 from cryoexp.models.resnet3d import ResNet3d
+from cryoexp.models.sec3 import SEC3
+from cryoexp.models.squeezenet3d import SqueezeNet3d
 
-__all__ = ["CNN3d", "ResNet3d"]
+__all__ = ["RB3D", "SEC3", "CNN3d", "DSRF3dV2", "Library", "ResNet3d", "SqueezeNet3d", "name_of"]

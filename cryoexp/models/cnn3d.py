@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from cryoexp.models.initialise import initialise
+
 
 class CNN3d(nn.Module):
     """Two pairs of 3³ convolutions with pooling, then two dense layers of 512.
@@ -17,7 +19,7 @@ class CNN3d(nn.Module):
         out_channels: number of classes.
         box: edge of the volumes in voxels, a multiple of 4.
         dropout: after each dense layer.
-        init: glorot (uniform, as Keras does) or he (normal, He et al. 2015, and a small last layer); biases are zero.
+        init: glorot or he, see `initialise`.
     """
 
     output: ClassVar[str] = "vector"
@@ -34,20 +36,7 @@ class CNN3d(nn.Module):
         self.fc2 = nn.Linear(512, 512)
         self.fc3 = nn.Linear(512, out_channels)
         self.dropout = nn.Dropout(dropout)
-        self._initialise(init)
-
-    def _initialise(self, init: str) -> None:
-        if init not in ("glorot", "he"):
-            raise ValueError(f"init must be glorot or he, got {init}")
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d | nn.Linear):
-                if init == "glorot":
-                    nn.init.xavier_uniform_(module.weight)
-                else:
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.constant_(module.get_parameter("bias"), 0)
-        if init == "he":
-            nn.init.normal_(self.fc3.weight, std=0.01)
+        initialise(self, self.fc3, init)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c, z, y, x)` to `(b, classes)` logits."""

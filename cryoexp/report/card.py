@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader
 
+from cryoexp.models import name_of
 from cryoexp.report.manifest import plain
 from cryoexp.tasks.base import Task
 
@@ -52,7 +53,7 @@ def card_facts(task: Task, scores: dict[str, float], manifest: dict[str, Any]) -
     passport = task.hparams["data"]
     return {
         "task": type(task).__name__.lower(),
-        "network": type(task.net).__name__,
+        "network": name_of(task.net),
         "parameters": manifest["parameters"],
         "sample": passport["sample"],
         "classes": passport.get("classes", []),

@@ -21,8 +21,14 @@ def test_a_model_that_does_not_fit_names_those_that_do(composed):
     with pytest.raises(ConfigError) as error:
         check(cfg)
     assert "task=classify needs a model that outputs a vector, but model=cnn3d outputs a volume" in str(error.value)
-    assert "Models that fit: cnn3d, resnet3d" in str(error.value)
+    assert "Models that fit: cnn3d, dsrf3d_v2, monai_densenet121" in str(error.value)
     assert "python train.py task=classify model=cnn3d" in str(error.value)
+
+
+def test_a_foreign_network_says_in_its_config_what_it_gives(composed):
+    check(composed("model=monai_resnet10", tiny=False))
+    with pytest.raises(ConfigError, match="but model=monai_resnet10 outputs a volume"):
+        check(composed("model=monai_resnet10", "model.output=volume", tiny=False))
 
 
 def test_unknown_keys_are_named_with_what_is_known(composed):
