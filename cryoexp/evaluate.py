@@ -103,7 +103,7 @@ def on_files(
     for note in particles.notes:
         console.print(f"input   {note}")
     answers = trained.task.answers(particles, request)
-    scores = trained.task.scores({"index": torch.arange(len(particles)), **truth, **answers})
+    scores = trained.task.test_scores({"index": torch.arange(len(particles)), **truth, **answers})
     (folder / "predictions").mkdir()
     trained.task.write_answers(answers, particles, folder / "predictions")
     return {f"test/{name}": value for name, value in scores.items()}, {
