@@ -222,7 +222,7 @@ def show(scores: Scores, classes: list[str]) -> None:
     if kinds:
         table = Table("class", *kinds, box=None, header_style="bold")
         for name in classes:
-            table.add_row(name, *(f"{test[f'{kind}_{name}']:.3f}" for kind in kinds))
+            table.add_row(name, *(f"{test.get(f'{kind}_{name}', float('nan')):.3f}" for kind in kinds))
         console.print(table)
 
 
