@@ -87,8 +87,8 @@ class Report:
         of_class = {k: v for k, v in test.items() if k.endswith(tuple(f"_{name}" for name in info.classes))}
         for name, value in test.items():
             if name not in of_class and not name.endswith(("_low", "_high")):
-                ends = [test.get(f"{name}_low"), test.get(f"{name}_high")]
-                interval = "" if None in ends else "  (95 %: {:.4f} … {:.4f})".format(*ends)
+                ends = [f"{test[name + end]:.4f}" for end in ("_low", "_high") if name + end in test]
+                interval = f"  (95 %: {' … '.join(ends)})" if ends else ""
                 console.print(f"test    {name:20s} {value:.4f}{interval}")
         masses = dict(zip(info.classes, info.masses, strict=True)) if info.masses else {}
         console.print(_class_table(of_class, info.by_mass, [masses[name] for name in info.by_mass if masses]))

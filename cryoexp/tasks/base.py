@@ -300,10 +300,8 @@ class Task(pl.LightningModule):
 
     def _log_scores(self, stage: str) -> Batch:
         results = self._gathered(stage).collect()
-        scores = {
-            "loss": float(results.pop("loss").mean()),
-            **(self.test_scores if stage == "test" else self.scores)(results),
-        }
+        score = self.test_scores if stage == "test" else self.scores
+        scores = {"loss": float(results.pop("loss").mean()), **score(results)}
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results

@@ -1,6 +1,7 @@
 """Scores of a classifier, with torchmetrics: those of every validation, and those of the test alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,8 +37,9 @@ def classification_scores(probability: Tensor, label: Tensor, classes: Sequence[
     }
     if n > TOP:
         out[f"top{TOP}_accuracy"] = tm.multiclass_accuracy(probability, label, n, average="micro", top_k=TOP)
-    out |= {"nll": log_loss(probability, label), "ece": expected_error(*certainty(probability, label))}
     out["brier"] = (probability - torch.eye(n)[label]).square().sum(1).mean()
+    out["nll"] = log_loss(probability, label)
+    out["ece"] = torch.tensor(expected_error(*certainty(probability, label)))
     each = {
         "f1": tm.multiclass_f1_score(probability, label, n, average="none"),
         "precision": tm.multiclass_precision(probability, label, n, average="none"),
@@ -54,7 +56,7 @@ def ranking_scores(probability: Tensor, label: Tensor, classes: Sequence[str]) -
         roc_auc and average_precision of every class, and their means as ``_macro``. A class without items, or without
         others, has none.
     """
-    kinds = {"roc_auc": tm.binary_auroc, "average_precision": tm.binary_average_precision}
+    kinds: dict[str, Any] = {"roc_auc": tm.binary_auroc, "average_precision": tm.binary_average_precision}
     out: dict[str, float] = {}
     there = [i for i in range(len(classes)) if 0 < int((label == i).sum()) < len(label)]
     for kind, score in kinds.items():
@@ -85,10 +87,10 @@ def junk_scores(probability: Tensor, label: Tensor, classes: Sequence[str]) -> d
     return {name: float(part.mean()) for name, part in parts.items() if len(part)}
 
 
-def log_loss(probability: Tensor, label: Tensor) -> float:
+def log_loss(probability: Tensor, label: Tensor) -> Tensor:
     """Mean of −log of the probability of the truth."""
     truth = probability.double().gather(1, label[:, None]).clamp_min(1e-30)
-    return float(-truth.log().mean())
+    return -truth.log().mean()
 
 
 def confusion(probability: Tensor, label: Tensor, count: int) -> Tensor:

@@ -33,7 +33,7 @@ def scores_of_test(results: Batch, classes: Sequence[str], temperature: float, t
     out = {
         "ece_calibrated": expected_error(confidence, right),
         "ece_chance": chance_error(confidence),
-        "nll_calibrated": log_loss(probability, label),
+        "nll_calibrated": float(log_loss(probability, label)),
         "temperature": temperature,
         "aurc": risk_area(confidence, right),
     }
