@@ -89,6 +89,6 @@ def draw_embedding(
         ax.set_ylabel(f"component {b + 1}: {share[b]:.0%}")
         ax.set_xticks([])
         ax.set_yticks([])
-    axes[0, 0].set_title(f"{embedding.shape[1]} numbers a subtomogram, principal components; {title}")
+    fig.suptitle(f"principal components of {embedding.shape[1]} numbers a subtomogram, {title}", fontsize=9)
     axes[0, 1].legend(frameon=False, fontsize=8, markerscale=1.5, loc="upper left", bbox_to_anchor=(1, 1))
     plotting.save(fig, path)
