@@ -10,6 +10,7 @@ import pandas as pd
 from cryoexp.data.real_files import Files, Source
 from cryoexp.data.real_problems import Problems
 from cryoexp.data.real_star import CENTRED, IMAGE, PIXELS, SOURCES
+from cryoexp.data.real_tomograms import TABLE as LISTED
 from cryoexp.data.real_tomograms import Tomograms
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.files import Item
@@ -43,7 +44,7 @@ def find_places(request: Request) -> Found | None:
     rows = rows.reset_index(drop=True)
     rows["rlnOpticsGroup"] = rows.get("rlnOpticsGroup", 1)
     problems = Problems()
-    where = Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems)
+    where = _tomograms(request, table, problems)
     columns = {str(name) for block in blocks.values() for name in block}
     says_pixel = bool(columns & {*COORDINATE_PIXELS, "rlnDetectorPixelSize"})
     read = cache(lambda pixel: read_particles(table, pixel))
@@ -60,6 +61,14 @@ def find_places(request: Request) -> Found | None:
                 items[i] = _item(places[i], source, size, request.training, f"{table} row {i + 1}", problems)
     problems.check(table)
     return Found(items, rows, _optics(blocks, request.training), table.parent)
+
+
+def _tomograms(request: Request, table: Path, problems: Problems) -> Tomograms:
+    """Open the folder, glob or file of the request; a folder with tomograms.star says itself which file is which."""
+    given = request.tomograms
+    if given and (Path(given).expanduser() / LISTED).is_file():
+        given, table = None, Path(given).expanduser()
+    return Tomograms(given, table, request.voxel_size, Files(problems), problems)
 
 
 def _item(place: np.ndarray, source: Source, size: float, training: Training, row: str, problems: Problems) -> Item:

@@ -58,7 +58,10 @@ def test_relion_4_and_5_and_origins_mean_the_same_places(read, tomogram):
     unbinned = in_pixels(scale=10 / 2.5).assign(rlnOpticsGroup=1)
     _, relion4 = read(unbinned, {"rlnOpticsGroup": 1, "rlnTomoTiltSeriesPixelSize": 2.5})
     centred = pd.DataFrame(
-        {f"rlnCenteredCoordinate{a}Angst": (PLACES[a.lower()] - n // 2) * 10 for a, n in zip("XYZ", SHAPE[::-1])}
+        {
+            f"rlnCenteredCoordinate{a}Angst": (PLACES[a.lower()] - n // 2) * 10
+            for a, n in zip("XYZ", SHAPE[::-1], strict=True)
+        }
     )
     _, relion5 = read(centred.assign(rlnTomoName="TS_1"))
     _, given = read(in_pixels(scale=2), coordinate_pixel=5.0)

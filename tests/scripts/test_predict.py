@@ -92,6 +92,8 @@ def test_the_format_is_that_of_the_training(go, trained, volumes, tmp_path):
     assert manifest["items"] == 4
     assert manifest["training"]["classes"] == ["dimer80", "ring240", "ribo2500"]
     assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
+        "embedding.png",
+        "embeddings.npy",
         "manifest.json",
         "predictions.csv",
         "predictions.star",
