@@ -65,10 +65,10 @@ def find_places(request: Request) -> Found | None:
 
 def _tomograms(request: Request, table: Path, problems: Problems) -> Tomograms:
     """Open the folder, glob or file of the request; a folder with tomograms.star says itself which file is which."""
-    given = request.tomograms
-    if given and (Path(given).expanduser() / LISTED).is_file():
-        given, table = None, Path(given).expanduser()
-    return Tomograms(given, table, request.voxel_size, Files(problems), problems)
+    folder = Path(request.tomograms).expanduser() if request.tomograms else None
+    if folder is not None and (folder / LISTED).is_file():
+        return Tomograms(None, folder, request.voxel_size, Files(problems), problems)
+    return Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems)
 
 
 def _item(place: np.ndarray, source: Source, size: float, training: Training, row: str, problems: Problems) -> Item:

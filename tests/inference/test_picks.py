@@ -57,12 +57,8 @@ def test_relion_4_and_5_and_origins_mean_the_same_places(read, tomogram):
     _, expected = read(in_pixels())
     unbinned = in_pixels(scale=10 / 2.5).assign(rlnOpticsGroup=1)
     _, relion4 = read(unbinned, {"rlnOpticsGroup": 1, "rlnTomoTiltSeriesPixelSize": 2.5})
-    centred = pd.DataFrame(
-        {
-            f"rlnCenteredCoordinate{a}Angst": (PLACES[a.lower()] - n // 2) * 10
-            for a, n in zip("XYZ", SHAPE[::-1], strict=True)
-        }
-    )
+    middle = dict(zip("XYZ", [n // 2 for n in SHAPE[::-1]], strict=True))
+    centred = pd.DataFrame({f"rlnCenteredCoordinate{a}Angst": (PLACES[a.lower()] - middle[a]) * 10 for a in middle})
     _, relion5 = read(centred.assign(rlnTomoName="TS_1"))
     _, given = read(in_pixels(scale=2), coordinate_pixel=5.0)
     moved = in_pixels().assign(rlnOriginXAngst=30.0, rlnOriginYAngst=0.0, rlnOriginZAngst=0.0)
