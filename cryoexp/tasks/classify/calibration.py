@@ -76,7 +76,7 @@ def expected_error(confidence: np.ndarray, right: np.ndarray) -> float:
 def chance_error(confidence: np.ndarray) -> float:
     """Calibration error that perfectly calibrated answers of these confidences have on average.
 
-    Small tests scatter: 1,000 items in 15 bins show about 0.02 to 0.03 however good the probabilities are.
+    Small tests scatter: 1,000 items in 15 bins show about 0.03 however good the probabilities are.
     """
     rng = np.random.default_rng(0)
     return float(np.mean([expected_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(DRAWS)]))
