@@ -9,9 +9,10 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cryoexp.averaging import Average
-from cryoexp.checkpoints import SafeCheckpoints
+from cryoexp.checkpoints import SafeCheckpoints, add_to
 from cryoexp.config.build import build
 from cryoexp.data import DataModule
+from cryoexp.progress import console
 from cryoexp.report.history import History, callbacks
 from cryoexp.tasks.base import Task
 
@@ -59,3 +60,14 @@ def rehearse(cfg: DictConfig) -> None:
 def score(loop: Any, task: Task, data: DataModule, checkpoint: str | None) -> dict[str, float]:
     """Run Lightning's validate or test on a checkpoint."""
     return dict(loop(task, datamodule=data, ckpt_path=checkpoint, verbose=False, weights_only=True)[0])
+
+
+def calibrate(trainer: pl.Trainer, task: Task, checkpoint: str | None) -> None:
+    """Let the task learn from the validation split that was just scored, and write it into the checkpoint."""
+    notes = task.calibrate(task.validated) if task.validated else []
+    if trainer.is_global_zero:
+        for note in notes:
+            console.print(f"learned {note}")
+        if checkpoint and task.learned():
+            add_to(Path(checkpoint), task.learned())
+    trainer.strategy.barrier()  # the others read the checkpoint next

@@ -3,12 +3,14 @@
 import os
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from cryoexp.errors import ConfigError, DataError
 
@@ -41,6 +43,13 @@ class SafeCheckpoints(TorchCheckpointIO):
         if path.name == LAST and path.exists():
             path.replace(path.with_name(BEFORE))  # killed here, a resume takes the one before
         partial.replace(path)
+
+
+def add_to(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Replace or add tensors of the state of a checkpoint, which is whole at any moment."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved["state_dict"] |= {name: value.detach().cpu().clone() for name, value in tensors.items()}
+    SafeCheckpoints().save_checkpoint(saved, path)
 
 
 def resume_from(ckpt_path: str | None, folder: Path) -> str | None:

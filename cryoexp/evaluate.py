@@ -103,7 +103,7 @@ def on_files(
     for note in particles.notes:
         console.print(f"input   {note}")
     answers = trained.task.answers(particles, request)
-    scores = trained.task.scores({"index": torch.arange(len(particles)), **truth, **answers})
+    scores = trained.task.test_scores({"index": torch.arange(len(particles)), **truth, **answers})
     (folder / "predictions").mkdir()
     trained.task.write_answers(answers, particles, folder / "predictions")
     return {f"test/{name}": value for name, value in scores.items()}, {
@@ -222,7 +222,7 @@ def show(scores: Scores, classes: list[str]) -> None:
     if kinds:
         table = Table("class", *kinds, box=None, header_style="bold")
         for name in classes:
-            table.add_row(name, *(f"{test[f'{kind}_{name}']:.3f}" for kind in kinds))
+            table.add_row(name, *(f"{test.get(f'{kind}_{name}', float('nan')):.3f}" for kind in kinds))
         console.print(table)
 
 

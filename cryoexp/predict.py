@@ -39,6 +39,9 @@ def predict(arguments: Sequence[str]) -> None:
             contrast=keys.contrast,
             devices=devices,
             batch_size=keys.batch_size,
+            tta=keys.tta,
+            tomograms=keys.tomograms,
+            coordinate_pixel=keys.coordinate_pixel,
         )
         facts = trained.task.predict(request, folder)
         facts["wall_s"] = round(time.monotonic() - started, 1)

@@ -124,6 +124,7 @@ def _make_task(config: DictConfig, passport: Mapping[str, Any]) -> Task:
     check_targets(OmegaConf.to_container(config.task), (Task,))
     check_targets(OmegaConf.to_container(config.model), (nn.Module,))
     task_class: Any = get_class(config.task._target_)
+    config.task = {**task_class.added_keys, **config.task}  # an older version's checkpoint
     info = info_of(passport)
     return build(config.task, net=build(config.model, **task_class.channels(info)), info=info)
 

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
-from cryoexp.assemble import make_data, make_task, make_trainer, rehearse, score
+from cryoexp.assemble import calibrate, make_data, make_task, make_trainer, rehearse, score
 from cryoexp.checkpoints import check_same, remove_partial, resume_from
 from cryoexp.config import folders
 from cryoexp.config.check import check
@@ -47,7 +47,9 @@ def run(cfg: DictConfig) -> float:
     fitted = time.monotonic()
     course = [*history.epochs]  # loading the best checkpoint takes its callbacks back to that epoch
     best = best_checkpoint(trainer)
-    scores = {**score(trainer.validate, task, data, best), **score(trainer.test, task, data, best)}
+    scores = score(trainer.validate, task, data, best)
+    calibrate(trainer, task, best)
+    scores |= score(trainer.test, task, data, best)
     tested = time.monotonic()
     times = {"simulate_s": simulated - started, "fit_s": fitted - simulated, "test_s": tested - fitted}
     scores |= {f"time/{name}": round(value, 2) for name, value in times.items()}

@@ -38,6 +38,12 @@ class DataInfo:
     made_by: dict[str, Any] = field(default_factory=dict)
     checksum: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def by_mass(self) -> list[str]:
+        """Classes as tables list them: by mass, ``background`` last; in their own order where masses are not known."""
+        mass = dict(zip(self.classes, self.masses, strict=True)) if self.masses else dict.fromkeys(self.classes, 0.0)
+        return sorted(self.classes, key=lambda name: (name == "background", mass[name]))
+
 
 def write_description(folder: Path, info: DataInfo) -> None:
     """Write dataset.yaml; always the last file of a dataset."""

@@ -25,12 +25,13 @@ class Header:
 
 @dataclass(frozen=True)
 class Item:
-    """One volume: a file, or one of a stack, counted from 0; voxel size in Å."""
+    """One volume: a file, one of a stack (counted from 0), or a box around a voxel (z, y, x); voxel size in Å."""
 
     path: Path
     number: int | None
     shape: tuple[int, ...]
     voxel_size: float
+    centre: tuple[int, int, int] | None = None
 
     @property
     def name(self) -> str:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from cryoexp.data.description import DESCRIPTION, read_description
+from cryoexp.data.real_files import cut
 from cryoexp.errors import DataError
 from cryoexp.inference.files import Item, load, raise_all
 from cryoexp.inference.grid import to_grid
+from cryoexp.inference.picks import find_places
 from cryoexp.inference.request import Request, Training, times
 from cryoexp.inference.tables import find_particles
 
@@ -29,9 +31,11 @@ class Particles:
     """
 
     def __init__(self, request: Request) -> None:
-        found = find_particles(request.input, request.voxel_size)
+        places = find_places(request)
+        found = places or find_particles(request.input, request.voxel_size)
         self.items, self.rows, self.optics, self.folder = found.items, found.rows, found.optics, found.folder
         self.training = request.training
+        self.tomograms = len({item.path for item in self.items}) if places else 0
         self.steps = _steps(self.items, self.training)
         self.contrast, self.contrast_from = _contrast(request, self.folder)
         self._stacks: dict[Path, np.ndarray] = {}
@@ -59,15 +63,19 @@ class Particles:
         kinds = Counter((item.voxel_size, item.shape, step) for item, step in zip(self.items, self.steps, strict=True))
         notes = [f"{count} of {_changes(*kind, self.training)}" for kind, count in sorted(kinds.items())]
         what = "as in training" if self.contrast == self.training.contrast else "inverted for the network"
+        notes += [f"boxes cut around places in {self.tomograms} tomograms"] if self.tomograms else []
         return [*notes, f"contrast: protein {self.contrast} ({self.contrast_from}), {what}"]
 
     def _read(self, item: Item, step: float) -> np.ndarray:
-        if item.number is None:
+        if item.number is None and item.centre is None:
             volume = load(item.path)
         else:
             if item.path not in self._stacks:
                 self._stacks[item.path] = load(item.path)
-            volume = self._stacks[item.path][item.number]
+            volume = self._stacks[item.path]
+            volume = volume if item.number is None else volume[item.number]
+        if item.centre is not None:
+            volume = cut(volume, item.centre, item.shape[0])
         volume = np.array(volume, dtype=np.float32)
         if not np.isfinite(volume).all():
             raise DataError(f"{item.name}: holds NaN or infinite values")

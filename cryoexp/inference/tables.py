@@ -58,7 +58,7 @@ def _find_in_table(path: Path, voxel_size: float | None) -> Found:
     rows = next((block for block in blocks.values() if "rlnImageName" in block), None)
     if rows is None:
         raise DataError(
-            f"{path}: no table with rlnImageName. A table of coordinates alone names no images: cut out boxes first"
+            f"{path}: no table with rlnImageName, nor one with the coordinates x, y and z of places in tomograms"
         )
     rows = rows.reset_index(drop=True)
     if "rlnOpticsGroup" not in rows:

@@ -15,6 +15,12 @@ from cryoexp.report.manifest import plain
 TITLES = {
     "curves": "Training",
     "confusion_matrix": "Confusion matrix",
+    "class_scores": "Classes by mass",
+    "roc_pr": "ROC and precision-recall",
+    "reliability": "Calibration",
+    "coverage": "Rejecting the uncertain",
+    "embedding": "Map of the embeddings",
+    "mistakes": "The surest mistakes",
     "examples": "Examples from the test split",
 }
 HEADLINES = 4  # scores shown large
@@ -88,9 +94,16 @@ def _headline(scores: dict[str, float], classes: list[str]) -> list[dict[str, st
             "name": "test " + name.replace("_", " "),
             "value": f"{scores['test/' + name]:.3f}",
             "val": f"{scores['val/' + name]:.3f}" if "val/" + name in scores else "",
+            "interval": _interval(scores, name),
         }
         for name in [n for n in names if n != "loss"][:HEADLINES]
     ]
+
+
+def _interval(scores: dict[str, float], name: str) -> str:
+    """Both ends of a score's interval, where it has one."""
+    low, high = scores.get(f"test/{name}_low"), scores.get(f"test/{name}_high")
+    return "" if low is None or high is None else f"{low:.3f} … {high:.3f}"
 
 
 def _by_class(scores: dict[str, float], classes: list[str]) -> dict[str, Any]:

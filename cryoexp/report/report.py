@@ -54,7 +54,7 @@ class Report:
             self.data.describe(),
             course=self.course,
             objective=self.task.objective,
-            classes=self.data.info.classes,
+            classes=self.data.info.by_mass,
         )
         write_card(self.task, self.folder, self.scores, manifest, self.data.describe())
         publish(self.trainer.loggers, self.scores, self.task.showcase(self.task.results, self.data), self.folder)
@@ -86,9 +86,12 @@ class Report:
         info = self.data.info
         of_class = {k: v for k, v in test.items() if k.endswith(tuple(f"_{name}" for name in info.classes))}
         for name, value in test.items():
-            if name not in of_class:
-                console.print(f"test    {name:20s} {value:.4f}")
-        console.print(_class_table(of_class, info.classes, info.masses))
+            if name not in of_class and not name.endswith(("_low", "_high")):
+                ends = [f"{test[name + end]:.4f}" for end in ("_low", "_high") if name + end in test]
+                interval = f"  (95 %: {' … '.join(ends)})" if ends else ""
+                console.print(f"test    {name:20s} {value:.4f}{interval}")
+        masses = dict(zip(info.classes, info.masses, strict=True)) if info.masses else {}
+        console.print(_class_table(of_class, info.by_mass, [masses[name] for name in info.by_mass if masses]))
         times = {k.removeprefix("time/").removesuffix("_s"): v for k, v in self.scores.items() if k.startswith("time/")}
         console.print("time    " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
         console.print(f"page    {self.folder / 'report.html'}")
@@ -101,7 +104,8 @@ def _class_table(scores: dict[str, float], classes: list[str], masses: list[floa
     table = Table("class", "kDa", *kinds, box=None, header_style="bold")
     shown = [f"{mass:.0f}" for mass in masses] or [""] * len(classes)  # real data: not known
     for name, mass in zip(classes, shown, strict=True):
-        table.add_row(name, mass, *(f"{scores[f'{kind}_{name}']:.3f}" for kind in kinds))
+        values = [scores.get(f"{kind}_{name}") for kind in kinds]  # a class without test items lacks some
+        table.add_row(name, mass, *("" if value is None else f"{value:.3f}" for value in values))
     return table
 
 

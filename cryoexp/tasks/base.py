@@ -34,7 +34,9 @@ class Task(pl.LightningModule):
     """A network, its loss and its scores.
 
     A task says which samples and which kind of network it needs, and fills in ``channels``, ``loss``, ``outputs``,
-    ``scores`` and ``products``; for new data ``answer`` and ``write_answers``, or all of ``predict``.
+    ``scores`` and ``products``; for new data ``answer`` and ``write_answers``, or all of ``predict``. What only the
+    test needs goes into ``test_outputs`` and ``test_scores``, what is learned on validation after training into
+    ``calibrate``.
 
     Args:
         net: the network.
@@ -54,6 +56,7 @@ class Task(pl.LightningModule):
     needs_sample: ClassVar[str]
     needs_output: ClassVar[str]
     objective: ClassVar[str]  # the validation score that schedules follow and that sweepers get
+    added_keys: ClassVar[dict[str, Any]] = {}  # of the config, with what checkpoints from before they existed stand for
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Task(pl.LightningModule):
         self.weight_decay = patterns_for(net, "task.weight_decay", weight_decay)
         self.learning_rate_scale = patterns_for(net, "task.learning_rate_scale", learning_rate_scale)
         self.val_results, self.test_results = Gather(), Gather()
+        self.validated: Batch = {}  # results of the last validation
 
     @classmethod
     @abstractmethod
@@ -93,6 +97,28 @@ class Task(pl.LightningModule):
     @abstractmethod
     def scores(self, results: Batch) -> Scores:
         """Score the kept results of a whole split, each item once."""
+
+    def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Return per-item results of the test: those of ``outputs``, and what is too dear for every epoch."""
+        return self.outputs(prediction, batch)
+
+    def test_scores(self, results: Batch) -> Scores:
+        """Score the test: as ``scores``, and what is too dear for every epoch."""
+        return self.scores(results)
+
+    def calibrate(self, results: Batch) -> list[str]:
+        """Learn from the validation split, once after training, what the weights alone do not give. Here nothing.
+
+        A temperature, a threshold: anything that would be chosen too favourably on the test. Keep it in buffers that
+        the constructor registers on the task itself (``self.register_buffer``) and change them in place
+        (``fill_``, ``copy_``): the run writes them into best.ckpt before the test, so that ``scripts/predict.py``
+        has them. The weights are those of the best checkpoint; every rank gets the same results, each item once, and
+        must come to the same end. A run that goes on afterwards may find buffers of an earlier calibration here.
+
+        Returns:
+            Sentences to print.
+        """
+        return []
 
     @abstractmethod
     def products(self, results: Batch, data: Any, folder: Path) -> None:
@@ -121,13 +147,23 @@ class Task(pl.LightningModule):
     def answers(self, particles: Particles, request: Request) -> Batch:
         """Apply the network to particles, in their order."""
         return predict_items(
-            self,
+            self.answering(request.tta),
             lambda numbers: request.training.normalise(particles.read(numbers)),
             self.answer,
             len(particles),
             request.devices,
             request.batch_size,
         )
+
+    def answering(self, tta: str) -> nn.Module:
+        """Return the network that answers on new data, its answers averaged over a group of operations.
+
+        Raises:
+            ConfigError: the task does not average.
+        """
+        if tta != "none":
+            raise ConfigError(f"tta={tta}: {type(self).__name__} does not average over turned copies. Give tta=none")
+        return self
 
     def answer(self, prediction: Tensor) -> Batch:
         """Return per-item results on new data, whose truth nobody knows."""
@@ -180,12 +216,20 @@ class Task(pl.LightningModule):
         self._keep("test", batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Score the validation split."""
-        self._log_scores("val")
+        """Score the validation split, and keep the results for ``calibrate``."""
+        self.validated = self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
         """Score the test split, and keep the results for the products."""
         self.results = self._log_scores("test")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights and buffers; a checkpoint from before a buffer of the task existed leaves it as it is."""
+        return super().load_state_dict({**self.learned(), **state_dict}, strict, assign)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Return what ``calibrate`` keeps: the buffers of the task itself, not those of its network."""
+        return dict(self.named_buffers(recurse=False))
 
     def on_train_epoch_end(self) -> None:
         """Step a schedule that goes by the epoch: Lightning would only after the checkpoint, and a resumed run lags."""
@@ -238,7 +282,7 @@ class Task(pl.LightningModule):
     def _keep(self, stage: str, batch: Batch) -> None:
         """Keep results and loss of a batch, without the items at its end that only fill up the ranks."""
         prediction = self(batch["volume"]).float()
-        results = self.outputs(prediction, batch)
+        results = (self.test_outputs if stage == "test" else self.outputs)(prediction, batch)
         count = min(len(batch["index"]), self._share(stage) - self._gathered(stage).count)
         loss = prediction.new_zeros(())
         if count:
@@ -256,7 +300,8 @@ class Task(pl.LightningModule):
 
     def _log_scores(self, stage: str) -> Batch:
         results = self._gathered(stage).collect()
-        scores = {"loss": float(results.pop("loss").mean()), **self.scores(results)}
+        score = self.test_scores if stage == "test" else self.scores
+        scores = {"loss": float(results.pop("loss").mean()), **score(results)}
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results

@@ -92,6 +92,8 @@ def test_the_format_is_that_of_the_training(go, trained, volumes, tmp_path):
     assert manifest["items"] == 4
     assert manifest["training"]["classes"] == ["dimer80", "ring240", "ribo2500"]
     assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
+        "embedding.png",
+        "embeddings.npy",
         "manifest.json",
         "predictions.csv",
         "predictions.star",
@@ -292,7 +294,7 @@ def test_a_strangers_checkpoint_builds_nothing_but_networks(go, trained, volumes
 
 
 def test_a_task_that_says_nothing_more_gets_its_numbers_written(go, volumes, monkeypatch):
-    for name in ("answer", "write_answers"):
+    for name in ("answer", "write_answers", "answering"):
         monkeypatch.setattr(Classify, name, getattr(Task, name))
     assert list(go(volumes).columns[-3:]) == ["cryoexpOutput1", "cryoexpOutput2", "cryoexpOutput3"]
 

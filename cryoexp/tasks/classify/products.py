@@ -8,48 +8,86 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cryoexp import plotting
+from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.data.particles import ParticleData
 from cryoexp.errors import DataError
 from cryoexp.inference.particles import Particles
 from cryoexp.inference.tables import write_table
 from cryoexp.progress import console
+from cryoexp.tasks.classify.certainty_figures import draw_coverage, draw_embedding, draw_reliability
+from cryoexp.tasks.classify.figures import draw_class_scores, draw_confusion, draw_ranking
+from cryoexp.tasks.classify.gallery import draw_examples, draw_mistakes
 from cryoexp.tasks.classify.scores import confusion
-from cryoexp.tasks.showcase import Showcase
 
 NAME = "cryoexpClassName"
-SHOWN = 10  # classes in the figure of example slices
-SURFACES = 3  # of them on a dashboard
 
 
-def write_products(results: Batch, data: ParticleData, folder: Path) -> None:
-    """Write predictions (STAR, CSV), the confusion matrix (CSV, PNG) and example slices (PNG)."""
+def write_products(results: Batch, data: ParticleData, threshold: float, folder: Path) -> None:
+    """Write predictions (STAR, CSV), embeddings (NPY), the confusion matrix (CSV) and all figures.
+
+    Args:
+        results: of the test.
+        data: the dataset.
+        threshold: confidence that validation chose, for the coverage curve.
+        folder: the run folder.
+    """
     (folder / "predictions").mkdir(exist_ok=True)
     classes = data.info.classes
     true = np.array(classes)[results["label"].numpy()]
     table = prediction_table(results["probability"], classes, data.particles(results["index"].numpy()), true)
     write_table(table, data.optics(), folder / "predictions")
+    write_embeddings(results, folder / "predictions")
     counts = confusion(results["probability"], results["label"], len(classes)).numpy()
     frame = pd.DataFrame(counts, index=pd.Index(classes, name="true \\ predicted"), columns=classes)
-    frame.to_csv(folder / "predictions" / "confusion_matrix.csv")
-    draw_confusion(counts, classes, folder / "figures" / "confusion_matrix.png")
-    draw_examples(results, data, folder / "figures" / "examples.png")
+    frame.loc[data.info.by_mass, data.info.by_mass].to_csv(folder / "predictions" / "confusion_matrix.csv")
+    draw_figures(results, counts, data, threshold, folder / "figures")
 
 
-def write_answers(answers: Batch, particles: Particles, classes: list[str], folder: Path) -> None:
-    """Write predictions on new data (STAR, CSV) in the format of the training, and print what was found.
+def draw_figures(results: Batch, counts: np.ndarray, data: ParticleData, threshold: float, folder: Path) -> None:
+    """Draw all figures of the test; classes are in the order of their masses."""
+    info, label, probability = data.info, results["label"], results["probability"]
+    order = [info.classes.index(name) for name in info.by_mass]
+    masses = [info.masses[i] for i in order] if info.masses else []
+    by_mass = counts[np.ix_(order, order)]
+    draw_confusion(by_mass, info.by_mass, folder / "confusion_matrix.png")
+    draw_class_scores(by_mass, info.by_mass, masses, folder / "class_scores.png")
+    draw_ranking(probability, label, info.classes, order, folder / "roc_pr.png")
+    draw_reliability(results["logit"], label, probability, folder / "reliability.png")
+    draw_coverage(probability, label, threshold, folder / "coverage.png")
+    if "embedding" in results:
+        points, title = results["embedding"].numpy(), "coloured by the truth"
+        draw_embedding(points, label.numpy(), info.classes, order, title, folder / "embedding.png")
+    draw_mistakes(results, data, folder / "mistakes.png")
+    draw_examples(results, data, order, folder / "examples.png")
+
+
+def write_answers(answers: Batch, particles: Particles, info: DataInfo, folder: Path) -> None:
+    """Write predictions on new data in the format of the training (STAR, CSV, NPY), and print what was found.
 
     With a column ``cryoexpClassName`` in the input's table the truth is told too.
     """
-    rows = particles.rows
+    rows, classes = particles.rows, info.classes
     true = list(rows[NAME]) if NAME in rows else None
     table = prediction_table(answers["probability"], classes, rows, true)
     write_table(table, particles.optics, folder)
-    for name in classes:
+    write_embeddings(answers, folder)
+    if "embedding" in answers and len(table) > 1:
+        order = [classes.index(name) for name in info.by_mass]
+        ids, title = answers["probability"].numpy().argmax(1), "coloured by the answer"
+        draw_embedding(answers["embedding"].numpy(), ids, classes, order, title, folder / "embedding.png")
+    for name in info.by_mass:
         certain = table.loc[table[NAME] == name, "rlnMaxValueProbDistribution"]
         if len(certain):
             console.print(f"found   {len(certain)} {name}, mean probability {certain.mean():.3f}")
+
+
+def write_embeddings(results: Batch, folder: Path) -> None:
+    """Write embeddings.npy, float32 `(n, d)` in the order of the table; or say that there are none."""
+    if "embedding" in results:
+        np.save(folder / "embeddings.npy", results["embedding"].numpy().astype(np.float32))
+    else:
+        console.print("note    no embeddings: the network has no dense layer that gives the class scores")
 
 
 def true_labels(particles: Particles, classes: list[str]) -> Tensor:
@@ -93,70 +131,3 @@ def prediction_table(
     for i, name in enumerate(classes):
         table[f"cryoexpProb_{name}"] = share[:, i]
     return table
-
-
-def draw_confusion(counts: np.ndarray, classes: list[str], path: Path) -> None:
-    """Draw counts `(true, predicted)`, coloured by the share of each true class."""
-    n = len(classes)
-    share = counts / counts.sum(1, keepdims=True).clip(1)
-    fig, axes = plotting.figure(width=2.5 + 0.5 * n, height=2 + 0.45 * n)
-    ax = axes[0, 0]
-    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.ndindex(n, n):
-        if counts[i, j]:
-            ax.text(j, i, counts[i, j], ha="center", va="center", color="white" if share[i, j] > 0.6 else "black")
-    ax.set_xticks(range(n), classes, rotation=45, ha="right")
-    ax.set_yticks(range(n), classes)
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("true")
-    ax.set_title(f"test: {np.trace(counts)} of {counts.sum()} right")
-    fig.colorbar(image, ax=ax, shrink=0.7, label="share of the true class")
-    plotting.save(fig, path)
-
-
-def draw_examples(results: Batch, data: ParticleData, path: Path) -> None:
-    """Draw the first test subtomogram of each class: noise-free (real data: smoothed) and as seen."""
-    label, classes = results["label"].numpy(), data.info.classes
-    shown = first_of_each(label)
-    predicted = results["probability"].argmax(1).numpy()
-    clean, seen = data.examples(results["index"][shown])
-    name = data.signal_name
-    rows = {f"{name}, x-y": clean, f"{name}, x-z": clean.transpose(2, 3), "as seen, x-y": seen}
-    fig, axes = plotting.figure(3, len(shown), width=1.25 * len(shown) + 0.4, height=4.6)
-    for row, (name, volumes) in zip(axes, rows.items(), strict=True):
-        row[0].set_ylabel(name)
-        for ax, volume in zip(row, volumes, strict=True):
-            plotting.show_slice(ax, _middle(volume))
-    for ax, i in zip(axes[0], shown, strict=True):
-        ax.set_title(classes[label[i]])
-    for ax, i in zip(axes[2], shown, strict=True):
-        right = predicted[i] == label[i]
-        ax.set_xlabel(f"→ {classes[predicted[i]]}", color="green" if right else "firebrick")
-    plotting.save(fig, path)
-
-
-def showcase(results: Batch, data: ParticleData) -> Showcase:
-    """Choose the first test subtomogram of each class as pictures and surfaces, and the answers to all."""
-    label, classes = results["label"].numpy(), data.info.classes
-    probability = results["probability"].numpy()
-    predicted, sure = probability.argmax(1), probability.max(1)
-    shown = first_of_each(label)
-    clean, seen = data.examples(results["index"][shown])
-    pictures = [
-        (_middle(volume), f"{classes[label[i]]}, named {classes[predicted[i]]} ({sure[i]:.2f})")
-        for i, volume in zip(shown, seen, strict=True)
-    ]
-    sign = -1 if data.info.contrast == "dark" else 1
-    volumes = {classes[label[i]]: sign * clean[n, 0].numpy() for n, i in enumerate(shown[:SURFACES])}
-    return Showcase(pictures, volumes, (label, predicted), classes)
-
-
-def first_of_each(label: np.ndarray) -> list[int]:
-    """Position of the first item of each class, of ten classes at most."""
-    return [int(np.flatnonzero(label == c)[0]) for c in np.unique(label)][:SHOWN]
-
-
-def _middle(volume: Tensor) -> np.ndarray:
-    """Mean of the two slices in the middle of a `(1, z, y, x)` volume."""
-    middle = volume.shape[1] // 2
-    return volume[0, middle - 1 : middle + 1].mean(0).numpy()
