@@ -101,7 +101,7 @@ def _rows(
     angles = torch.rad2deg(matrix_to_euler(made.scenes.rotations[:, 0].double())).numpy()
     # RELION: the origin is the shift that brings the particle to the centre of the box
     shift = -made.scenes.centres[:, 0].numpy() * recipe.voxel_size
-    angles[empty], shift[empty] = 0, 0
+    angles[empty.numpy()], shift[empty.numpy()] = 0, 0
     rows = {"rlnImageName": [f"{start + i + 1:06d}@{STACK}" for i in range(n)], "rlnOpticsGroup": 1}
     rows |= {f"rlnAngle{name}": angles[:, i].round(4) for i, name in enumerate(("Rot", "Tilt", "Psi"))}
     rows |= {f"rlnOrigin{name}Angst": shift[:, i].round(4) for i, name in enumerate("XYZ")}

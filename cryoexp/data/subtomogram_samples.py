@@ -1,6 +1,5 @@
 """Reading subtomograms: noise-free volumes from a memory-mapped stack, and seeded numbers for their noise."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,13 +85,6 @@ class SubtomogramSamples(Samples):
     def noise_scale(self, epoch: int) -> float:
         """Share of the full noise that an epoch of training gets."""
         return self.curriculum.scale(epoch, self.epochs) if self.curriculum and epoch >= 0 else 1.0
-
-    def only(self, positions: np.ndarray) -> "SubtomogramSamples":
-        """Return some of the items, with the noise that they have here."""
-        some = copy.copy(self)
-        some.rows, some.item = self.rows.iloc[positions], self.item[positions]
-        some.label, some.sigma, some.empty = self.label[positions], self.sigma[positions], self.empty[positions]
-        return some
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory map behind when a loader process is started."""
