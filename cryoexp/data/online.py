@@ -70,7 +70,9 @@ class OnlineScenes:
                 drawn.append(self._draw(labels[i : i + 1], empty[i : i + 1], generator))
         if not chosen:
             return
-        scenes = Scenes(*(torch.cat(p) for p in zip(*((s.classes, s.rotations, s.centres) for s in drawn), strict=True)))
+        scenes = Scenes(
+            *(torch.cat(p) for p in zip(*((s.classes, s.rotations, s.centres) for s in drawn), strict=True))
+        )
         new = self.simulator.image(scenes)
         power = variance(new, self.simulator.support(scenes) if self.over_mask else None)
         own = noise_sigma(power * self.noise_gain, self.snr).to(sigma)

@@ -35,7 +35,9 @@ def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
     """
     structures = load(recipe.structures, recipe.voxel_size)
     if recipe.background and BACKGROUND in (s.name for s in structures):
-        raise ConfigError(f"dataset.structures: {BACKGROUND} is the name of the boxes without a target; rename the file")
+        raise ConfigError(
+            f"dataset.structures: {BACKGROUND} is the name of the boxes without a target; rename the file"
+        )
     simulator = recipe.simulator(structures)
     total = recipe.targets + recipe.background
     labels, empty = torch.arange(total) % len(structures), torch.zeros(total, dtype=torch.bool)

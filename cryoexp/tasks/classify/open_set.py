@@ -141,4 +141,3 @@ def draw_confidence(known: Tensor, unknown: Tensor, limit: float, path: Path) ->
     ax.set_ylabel("share of the items")
     ax.legend()
     plotting.save(fig, path)
-
