@@ -139,5 +139,5 @@ def draw_confidence(known: Tensor, unknown: Tensor, limit: float, path: Path) ->
     ax.axvline(limit, color="black", linewidth=1, linestyle="--", label=f"{KEPT:.0%} of the trained lie above")
     ax.set_xlabel("highest probability")
     ax.set_ylabel("share of the items")
-    ax.legend()
+    ax.legend(loc="upper left")
     plotting.save(fig, path)
