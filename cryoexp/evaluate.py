@@ -31,6 +31,7 @@ from cryoexp.predict import manifest, say
 from cryoexp.progress import console
 from cryoexp.report.manifest import write_json
 from cryoexp.restore import Trained, check_targets, restore
+from cryoexp.tasks.classify.open_set import score_open_set, separate
 
 Scores = dict[str, float]
 
@@ -47,6 +48,8 @@ def evaluate(arguments: Sequence[str]) -> Scores:
     started = time.monotonic()
     keys, others = read_keys(arguments, CONF / "evaluate.yaml")
     check_keys(keys)
+    if not isinstance(keys.open_set, bool):
+        raise ConfigError(f"open_set={keys.open_set}: choose true or false")
     if keys.split not in (*SPLITS, "all"):
         raise ConfigError(f"split={keys.split}: choose one of {', '.join(SPLITS)}, all")
     device = find_devices(keys.device)[0]
@@ -82,6 +85,8 @@ def on_files(
     trained: Trained, keys: DictConfig, others: Sequence[str], device: torch.device, folder: Path
 ) -> tuple[Scores, dict[str, Any]]:
     """Score the answers to a STAR table that holds the truth."""
+    if keys.open_set:
+        raise ConfigError("open_set=true is for a dataset of conf/dataset, not for one given by its path")
     if others:
         raise ConfigError(f"{' '.join(others)}: of no meaning for a dataset given by its path")
     request = Request(
@@ -127,12 +132,16 @@ def on_dataset(
         )
     data.prepare_data()
     data.setup()
-    fit(data, trained)
-    data.splits = {"test": data.splits[keys.split]}
+    open_set = separate(data, data.info.classes, trained.task.info.classes, keys.split) if keys.open_set else None
+    fit(data, trained, open_set is not None)
+    data.splits = {"test": open_set.known if open_set else data.splits[keys.split]}
     console.print(f"data    {data.describe()}")
     trainer = trainer_on(device)
     scores = dict(trainer.test(trained.task, datamodule=data, verbose=False)[0])
     trained.task.products(trained.task.results, data, folder)
+    if open_set:
+        more = score_open_set(open_set, trained.task, data, device, keys.batch_size, folder)
+        scores |= {f"test/{name}": value for name, value in more.items()}
     facts = {"dataset": OmegaConf.to_container(config, resolve=True)}
     return scores, facts | {f"snr_{name}": value for name, value in data.snr_measured.items()}
 
@@ -171,17 +180,22 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
         raise ConfigError(f"dataset={keys.dataset}: {error}") from None
 
 
-def fit(data: DataModule, trained: Trained) -> None:
+def fit(data: DataModule, trained: Trained, open_set: bool = False) -> None:
     """Give a dataset the network's normalisation and order of classes.
+
+    Args:
+        data: opened dataset.
+        trained: network.
+        open_set: whether the classes may be others; what the network does not know gets the label -1.
 
     Raises:
         DataError: other classes, box, voxel size or contrast than in training.
     """
     info, passport, classes = data.info, trained.passport, trained.task.info.classes
-    if set(info.classes) != set(classes):
+    if set(info.classes) != set(classes) and not open_set:
         raise DataError(
             f"the dataset's classes are {', '.join(info.classes)}; the network tells {', '.join(classes)} apart. "
-            "They must be the same, in any order"
+            "They must be the same, in any order; open_set=true asks whether others are rejected"
         )
     for key in ("shape", "voxel_size", "contrast"):
         here, there = getattr(info, key), passport[key]
@@ -192,9 +206,10 @@ def fit(data: DataModule, trained: Trained) -> None:
             )
     data.normalise = Normalise(**passport["normalise"])
     if info.classes != classes:
-        order = [info.classes.index(name) for name in classes]
-        data.info = replace(info, classes=classes, masses=[info.masses[i] for i in order])
-        _relabel(data, torch.tensor([classes.index(name) for name in info.classes]))
+        masses = dict(zip(passport["classes"], passport["masses"], strict=False))  # real data have none
+        masses |= dict(zip(info.classes, info.masses, strict=False))
+        data.info = replace(info, classes=classes, masses=[masses[name] for name in classes if name in masses])
+        _relabel(data, torch.tensor([classes.index(n) if n in classes else -1 for n in info.classes]))
 
 
 def trainer_on(device: torch.device) -> pl.Trainer:

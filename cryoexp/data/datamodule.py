@@ -104,7 +104,7 @@ class DataModule(pl.LightningDataModule):
         samples = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         sampler = EpochSampler(len(samples), shuffle=split == "train", seed=self.run_seed, rank=rank, world_size=world)
-        workers = self._workers()
+        workers = self._workers(split)
         return DataLoader(
             samples,
             batch_size=self.batch_size,
@@ -116,7 +116,7 @@ class DataModule(pl.LightningDataModule):
             multiprocessing_context="spawn" if workers else None,
         )
 
-    def _workers(self) -> int:
+    def _workers(self, split: str) -> int:
         if self.num_workers != "auto":
             return int(self.num_workers)
         return min(4, torch.get_num_threads()) if self._on_gpu() else 0

@@ -26,7 +26,7 @@ class ParticleData(DataModule):
     Subclasses open ``table`` and ``optics_table`` in ``folder``; their samples give noise-free ``signal``.
     """
 
-    measured: ClassVar[int] = 64  # items over which the SNR is measured
+    measured: int = 64  # items over which the SNR is measured
     signal_name: ClassVar[str] = "noise-free"  # what `examples` shows beside the finished samples
 
     folder: Path | None

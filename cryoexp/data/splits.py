@@ -30,6 +30,23 @@ def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarra
     return out
 
 
+def first_of(labels: np.ndarray, count: int) -> np.ndarray:
+    """Choose ``count`` items with the same share of every class, and of a smaller count always a part of these.
+
+    Args:
+        labels: `(n,)`.
+        count: at most n.
+
+    Returns:
+        `(count,)` positions in ascending order.
+    """
+    place = np.empty(len(labels))  # of an item within its class, 0 to 1
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return np.sort(np.argsort(place, kind="stable")[:count])
+
+
 def check_counts(counts: tuple[int, ...]) -> None:
     """Refuse numbers of tomograms that are not three, or leave a split empty.
 

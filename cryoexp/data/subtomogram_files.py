@@ -1,148 +1,120 @@
 """A folder of simulated subtomograms: dataset.yaml, particles.star, signal.mrcs, mask.mrcs."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DataInfo, checksums, made_by, write_description
 from cryoexp.data.particles import STACK, TABLE
-from cryoexp.data.splits import check_split, split
+from cryoexp.data.splits import split
+from cryoexp.data.subtomogram_recipe import CHUNK, SubtomogramRecipe
 from cryoexp.data.workers import single_threads
 from cryoexp.errors import ConfigError
 from cryoexp.io.mrc import create_stack
 from cryoexp.io.star import optics_block, write_star
-from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import matrix_to_euler
 from cryoexp.progress import progress
 from cryoexp.seeds import torch_generator
-from cryoexp.simulate.recipe import DENSEST
 from cryoexp.simulate.structures import Structure, load
-from cryoexp.simulate.subtomograms import Subtomograms, SubtomogramSimulator
-from cryoexp.simulate.templates import make_templates
+from cryoexp.simulate.subtomograms import Subtomograms
 
 MASK = "mask.mrcs"
-CHUNK = 32  # items simulated at once, from one seed: the content does not depend on the number of workers
-
-
-@dataclass(frozen=True, kw_only=True)
-class SubtomogramRecipe:
-    """Everything that decides the content of the dataset, see `cryoexp.data.SubtomogramData`."""
-
-    structures: list[str | Path]
-    per_class: int
-    box: int
-    voxel_size: float
-    neighbours: int
-    crowding: Literal["spheres", "contact", "scene"]
-    mass_fraction: float
-    jitter: float
-    nearest_target: bool
-    contrast: Literal["dark", "bright"]
-    optics: Optics
-    split: tuple[float, ...]
-    seed: int
-
-    def __post_init__(self) -> None:
-        if len(self.structures) < 2:
-            raise ConfigError(f"dataset.structures: {len(self.structures)} structure; telling apart needs two or more")
-        check_split(self.split)
-        for key in ("per_class", "box", "neighbours", "seed"):
-            if not isinstance(getattr(self, key), int):
-                raise ConfigError(f"dataset.{key}={getattr(self, key)} must be a whole number")
-        if self.per_class < 3:
-            raise ConfigError(f"dataset.per_class={self.per_class}: three splits need at least 3")
-        for key in ("box", "voxel_size"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"dataset.{key}={getattr(self, key)} must be positive")
-        for key in ("neighbours", "jitter", "seed"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"dataset.{key}={getattr(self, key)} must not be negative")
-        if not 0 <= self.mass_fraction <= DENSEST:
-            raise ConfigError(f"dataset.mass_fraction={self.mass_fraction} is outside 0..{DENSEST}")
-        if self.crowding == "scene" and self.per_class * len(self.structures) <= 2 * CHUNK:
-            raise ConfigError(
-                f"dataset.per_class={self.per_class}: crowding=scene cuts {CHUNK} boxes from each scene, and a scene "
-                f"belongs to one split; give more than {2 * CHUNK} boxes in all"
-            )
-        for key, known in (("crowding", ("spheres", "contact", "scene")), ("contrast", ("dark", "bright"))):
-            if getattr(self, key) not in known:
-                raise ConfigError(f"dataset.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the cache key and dataset.yaml."""
-        return {**asdict(self), "structures": [str(s) for s in self.structures], "split": list(self.split)}
+BACKGROUND = "background"  # the class of boxes without a target
+HOLDS, NOTHING = "cryoexpHolds", "nothing"  # column that says what a box is of, and what it says of an empty one
 
 
 def simulate(recipe: SubtomogramRecipe, folder: Path) -> None:
-    """Simulate the dataset into an existing empty folder, on all cores."""
+    """Simulate the dataset into an existing empty folder, on all cores.
+
+    Raises:
+        ConfigError: a structure has the name of the background class.
+    """
     structures = load(recipe.structures, recipe.voxel_size)
-    simulator = SubtomogramSimulator(
-        make_templates(structures, recipe.voxel_size),
-        voxel_size=recipe.voxel_size,
-        box=recipe.box,
-        neighbours=recipe.neighbours,
-        crowding=recipe.crowding,
-        mass_fraction=recipe.mass_fraction,
-        jitter=recipe.jitter,
-        nearest_target=recipe.nearest_target,
-        contrast=recipe.contrast,
-        optics=recipe.optics,
-    )
-    labels = torch.arange(recipe.per_class * len(structures)) % len(structures)
-    signal = create_stack(folder / STACK, len(labels), recipe.box, recipe.voxel_size, mode=2)
-    mask = create_stack(folder / MASK, len(labels), recipe.box, recipe.voxel_size, mode=0)
-    starts = range(0, len(labels), CHUNK)
+    if recipe.background and BACKGROUND in (s.name for s in structures):
+        raise ConfigError(
+            f"dataset.structures: {BACKGROUND} is the name of the boxes without a target; rename the file"
+        )
+    simulator = recipe.simulator(structures)
+    total = recipe.targets + recipe.background
+    labels, empty = torch.arange(total) % len(structures), torch.zeros(total, dtype=torch.bool)
+    labels[recipe.targets :] = len(structures)
+    empty[recipe.targets :: 2] = True
+    chunks = _chunks(recipe)
+    signal = create_stack(folder / STACK, total, recipe.box, recipe.voxel_size, mode=2)
+    mask = create_stack(folder / MASK, total, recipe.box, recipe.voxel_size, mode=0)
 
-    def work(start: int) -> pd.DataFrame:
-        chunk = labels[start : start + CHUNK]
-        made = simulator(chunk, torch_generator(recipe.seed, "scene", start // CHUNK))
-        signal.data[start : start + len(chunk)] = made.signal.numpy()
-        mask.data[start : start + len(chunk)] = made.support.numpy()
-        advance(len(chunk))
-        return _rows(made, structures, recipe, start)
+    def work(number: int) -> pd.DataFrame:
+        chunk, generator = chunks[number], torch_generator(recipe.seed, "scene", number)
+        if chunk.start < recipe.targets:
+            made = simulator(labels[chunk], generator)
+        else:
+            made = simulator.observe(simulator.background(empty[chunk], generator))
+        signal.data[chunk] = made.signal.numpy()
+        mask.data[chunk] = made.support.numpy()
+        advance(len(made.signal))
+        return _rows(made, labels[chunk], empty[chunk], structures, recipe, chunk.start)
 
-    with progress("simulating subtomograms", len(labels)) as advance, single_threads() as workers:
-        tables = list(workers.map(work, starts))
+    with progress("simulating subtomograms", total) as advance, single_threads() as workers:
+        tables = list(workers.map(work, range(len(chunks))))
     signal.update_header_stats()
     for stack in (signal, mask):
         stack.close()
     particles = pd.concat(tables, ignore_index=True)
-    particles["cryoexpSplit"] = _splits(labels.numpy(), recipe)
+    particles["cryoexpSplit"] = _splits((labels + empty).numpy(), chunks, recipe)
     optics = recipe.optics
     table = optics_block(recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast)
     write_star(folder / TABLE, {"optics": table, "particles": particles})
     write_description(folder, _describe(recipe, structures, particles, folder))
 
 
-def _splits(labels: np.ndarray, recipe: SubtomogramRecipe) -> np.ndarray:
-    """Split by item; by scene where several boxes are cut from one, since they show the same neighbours."""
+def _chunks(recipe: SubtomogramRecipe) -> list[slice]:
+    """Items simulated at once: first those with a target, then the background."""
+    ends = ((0, recipe.targets), (recipe.targets, recipe.targets + recipe.background))
+    return [slice(start, min(start + CHUNK, end)) for first, end in ends for start in range(first, end, CHUNK)]
+
+
+def _splits(kinds: np.ndarray, chunks: list[slice], recipe: SubtomogramRecipe) -> np.ndarray:
+    """Split by item; by scene where several boxes are cut from one, since they show the same neighbours.
+
+    Args:
+        kinds: `(n,)`, of which each is to have the same shares: the classes, and the two kinds of background.
+        chunks: of the items.
+        recipe: of the dataset.
+    """
     if recipe.crowding != "scene":
-        return split(labels, recipe.split, recipe.seed)
-    scenes = np.arange(len(labels)) // CHUNK
-    of_scene = split(np.zeros(scenes[-1] + 1, dtype=int), recipe.split, recipe.seed)
-    return of_scene[scenes]
+        return split(kinds, recipe.split, recipe.seed)
+    scenes = split(np.array([c.start >= recipe.targets for c in chunks]), recipe.split, recipe.seed)
+    return np.repeat(scenes, [c.stop - c.start for c in chunks])
 
 
-def _rows(made: Subtomograms, structures: list[Structure], recipe: SubtomogramRecipe, start: int) -> pd.DataFrame:
-    n = len(made.signal)
-    label = made.scenes.classes[:, 0].numpy()
+def _rows(
+    made: Subtomograms,
+    labels: Tensor,
+    empty: Tensor,
+    structures: list[Structure],
+    recipe: SubtomogramRecipe,
+    start: int,
+) -> pd.DataFrame:
+    n, names = len(labels), np.array([s.name for s in structures])
     angles = torch.rad2deg(matrix_to_euler(made.scenes.rotations[:, 0].double())).numpy()
     # RELION: the origin is the shift that brings the particle to the centre of the box
     shift = -made.scenes.centres[:, 0].numpy() * recipe.voxel_size
+    angles[empty.numpy()], shift[empty.numpy()] = 0, 0
     rows = {"rlnImageName": [f"{start + i + 1:06d}@{STACK}" for i in range(n)], "rlnOpticsGroup": 1}
     rows |= {f"rlnAngle{name}": angles[:, i].round(4) for i, name in enumerate(("Rot", "Tilt", "Psi"))}
     rows |= {f"rlnOrigin{name}Angst": shift[:, i].round(4) for i, name in enumerate("XYZ")}
     rows |= {
-        "rlnClassNumber": label + 1,
-        "cryoexpClassName": [structures[i].name for i in label],
+        "rlnClassNumber": labels.numpy() + 1,
+        "cryoexpClassName": np.append(names, BACKGROUND)[labels.numpy()],
         "cryoexpVarianceBox": made.variance_box.numpy(),
         "cryoexpVarianceMask": made.variance_support.numpy(),
     }
+    if recipe.background:
+        rows[HOLDS] = np.where(empty.numpy(), NOTHING, names[made.scenes.classes[:, 0].numpy()])
     return pd.DataFrame(rows)
 
 
@@ -150,17 +122,19 @@ def _describe(
     recipe: SubtomogramRecipe, structures: list[Structure], particles: pd.DataFrame, folder: Path
 ) -> DataInfo:
     counts = particles["cryoexpSplit"].value_counts()
+    targets = particles[: recipe.targets]  # the noise of all boxes goes by these
+    background = bool(recipe.background)
     return DataInfo(
         kind="subtomograms",
-        classes=[s.name for s in structures],
-        masses=[round(float(s.mass), 2) for s in structures],
+        classes=[s.name for s in structures] + background * [BACKGROUND],
+        masses=[round(float(s.mass), 2) for s in structures] + background * [0.0],
         voxel_size=recipe.voxel_size,
         shape=[recipe.box] * 3,
         channels=1,
         contrast=recipe.contrast,
         counts={name: int(counts.get(name, 0)) for name in SPLITS},
-        variance_box=float(particles["cryoexpVarianceBox"].mean()),
-        variance_mask=float(particles["cryoexpVarianceMask"].mean()),
+        variance_box=float(targets["cryoexpVarianceBox"].mean()),
+        variance_mask=float(targets["cryoexpVarianceMask"].mean()),
         made_by={
             **made_by(recipe.as_dict()),
             "sources": {s.name: s.origin for s in structures},

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from cryoexp.data.curriculum import Curriculum
 from cryoexp.data.datamodule import Batch, Samples
+from cryoexp.data.online import OnlineScenes
 from cryoexp.data.sampler import Draw
+from cryoexp.data.subtomogram_files import HOLDS, NOTHING
 from cryoexp.io.mrc import open_stack
 from cryoexp.physics.noise import FilteredNoise
 from cryoexp.seeds import torch_generator
@@ -31,13 +33,15 @@ class SubtomogramSamples(Samples):
         fixed_seed: int,
         fresh_seed: int | None,
         curriculum: Curriculum | None,
+        online: OnlineScenes | None,
     ) -> None:
         self.stack, self.shape, self.rows = stack, shape, rows
         self.noise, self.sigma, self.operations = noise, sigma, operations
         self.fixed_seed, self.fresh_seed = fixed_seed, fresh_seed
-        self.curriculum, self.epochs = curriculum, 0
+        self.curriculum, self.epochs, self.online = curriculum, 0, online
         self.item = rows.index.to_numpy()
         self.label = torch.tensor(rows["rlnClassNumber"].to_numpy() - 1)
+        self.empty = torch.tensor((rows[HOLDS] == NOTHING).to_numpy() if HOLDS in rows else np.zeros(len(rows), bool))
         self._volumes: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -56,12 +60,14 @@ class SubtomogramSamples(Samples):
         rows = np.array([d.row for d in draws])  # NumPy's: one torch index of one element would give a scalar
         items, index = self.item[rows], torch.from_numpy(rows)
         signal = torch.from_numpy(np.stack([self.volumes[i] for i in items]))
-        batch = {"signal": signal[:, None], "label": self.label[index], "index": torch.from_numpy(items)}
-        sigma = self.sigma[index]
+        label, sigma, epoch = self.label[index], self.sigma[index], draws[0].epoch
+        batch = {"signal": signal[:, None], "label": label, "index": torch.from_numpy(items)}
+        if self.online and epoch >= 0:
+            self.online.renew(signal, sigma, label, self.empty[index], batch["index"], epoch)
         if sigma.any():
-            batch["sigma"] = sigma * self.noise_scale(draws[0].epoch)
+            batch["sigma"] = sigma * self.noise_scale(epoch)
             batch["noise"] = torch.stack([self.noise.draw(self._generator(d)) for d in draws])
-        if draws[0].epoch >= 0 and self.operations > 1:
+        if epoch >= 0 and self.operations > 1:
             batch["operation"] = torch.cat([self._operation(d) for d in draws])
         return batch
 

@@ -1,7 +1,7 @@
 """Subtomograms at level L0 ("direct"): a crowded box, seen through one filter, with its whole truth."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from cryoexp.physics.fourier import frequencies
 from cryoexp.physics.noise import variance
 from cryoexp.physics.optics import Optics
 from cryoexp.physics.rotations import quaternion_to_matrix, random_quaternions
+from cryoexp.simulate.background import farthest, misplace
 from cryoexp.simulate.crowding import place_contact, place_spheres
 from cryoexp.simulate.cut import cut_from_scene
 from cryoexp.simulate.structures import BLUR
@@ -49,8 +50,8 @@ class SubtomogramSimulator:
         voxel_size: Å.
         box: edge in voxels.
         neighbours: particles of random classes packed around the target.
-        crowding: spheres (bounding spheres in contact), contact (real shapes in contact) or scene (boxes cut from a
-            packed scene; ``neighbours`` does not count).
+        crowding: none (the target alone; ``neighbours`` does not count), spheres (bounding spheres in contact),
+            contact (real shapes in contact) or scene (boxes cut from a packed scene; ``neighbours`` does not count).
         mass_fraction: of the scene that boxes are cut from.
         jitter: the target lies uniformly within ± this many voxels of the centre along each axis.
         nearest_target: whether the target must be the particle nearest to the centre; without it the label of a
@@ -69,7 +70,7 @@ class SubtomogramSimulator:
         voxel_size: float,
         box: int,
         neighbours: int,
-        crowding: Literal["spheres", "contact", "scene"],
+        crowding: Literal["none", "spheres", "contact", "scene"],
         mass_fraction: float,
         jitter: float,
         nearest_target: bool,
@@ -92,26 +93,44 @@ class SubtomogramSimulator:
 
     def __call__(self, labels: Tensor, generator: torch.Generator) -> Subtomograms:
         """Simulate one box for each of the `(b,)` target labels."""
-        scenes = self.scenes(labels, generator)
-        signal = self.image(scenes)
-        support = self.support(scenes)
+        return self.observe(self.scenes(labels, generator))
+
+    def observe(self, scenes: Scenes) -> Subtomograms:
+        """Image scenes, and measure their signal."""
+        signal, support = self.image(scenes), self.support(scenes)
         return Subtomograms(scenes, signal, support, variance(signal), variance(signal, support))
 
     def scenes(self, labels: Tensor, generator: torch.Generator) -> Scenes:
         """Draw classes, orientations (Haar) and places of all particles."""
-        sight = math.sqrt(3) * (self.box / 2 + self.pad + self.jitter)  # the corners of the padded box
+        packed = self._packed(labels, self.jitter, generator)
+        return replace(packed, centres=packed.centres + self._offset(packed.centres, generator))
+
+    def background(self, empty: Tensor, generator: torch.Generator) -> Scenes:
+        """Draw scenes without a particle where targets lie.
+
+        Args:
+            empty: `(b,)` bool: whether the target is taken away; otherwise one of a random class lies off the centre.
+            generator: CPU generator.
+        """
+        labels = torch.randint(len(self.templates), empty.shape, generator=generator)
+        packed = self._packed(labels, farthest(self.radii, self.jitter), generator)
+        radii = self.radii[packed.classes]
+        return replace(packed, centres=misplace(packed.centres, radii, empty, self.jitter, generator))
+
+    def _packed(self, labels: Tensor, shift: float, generator: torch.Generator) -> Scenes:
+        """Draw particles around targets at the origin, as far as is seen from ± ``shift`` voxels."""
+        sight = math.sqrt(3) * (self.box / 2 + self.pad + shift)  # the corners of the padded box
         if self.crowding == "scene":
-            cut = cut_from_scene(self.templates, labels, self.mass_fraction, sight, self.voxel_size, generator)
-            return Scenes(*cut[:2], cut[2] + self._offset(cut[2], generator))
-        b, k = len(labels), 1 + self.neighbours
+            return Scenes(
+                *cut_from_scene(self.templates, labels, self.mass_fraction, sight, self.voxel_size, generator)
+            )
+        b, k = len(labels), 1 + (0 if self.crowding == "none" else self.neighbours)
         classes = torch.randint(len(self.templates), (b, k), generator=generator)
         classes[:, 0] = labels
         rotations = quaternion_to_matrix(random_quaternions(b * k, generator)).float().view(b, k, 3, 3)
-        if self.crowding == "spheres":
-            centres = place_spheres(self.radii[classes], generator)
-        else:
-            centres = place_contact(self.templates, classes, rotations, sight, generator)
-        return Scenes(classes, rotations, centres + self._offset(centres, generator))
+        if self.crowding == "contact":
+            return Scenes(classes, rotations, place_contact(self.templates, classes, rotations, sight, generator))
+        return Scenes(classes, rotations, place_spheres(self.radii[classes], generator))
 
     def density(self, scenes: Scenes) -> Tensor:
         """Render all particles, `(b, d, d, d)` with d = box + 2 pad, in Da/Å³ (blurred as the templates are)."""

@@ -69,6 +69,39 @@ def test_a_dataset_of_conf(go, own, cache):
     assert go("dataset=subtomograms", *same, f"paths.data_dir={cache}") == pytest.approx(own, abs=1e-5)
 
 
+def test_crowding_never_seen(go, cache, tmp_path):
+    go(f"paths.data_dir={cache}", "dataset.crowding=contact")
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["dataset"]["crowding"] == "contact"
+
+
+def test_structures_never_trained(go, own, cache, tmp_path):
+    """The trained classes get their own table, and what is strange is scored beside it."""
+    given = ["dataset.structures=[barrel560,dimer80,ring240,ribo2500]", "dataset.background=20", "open_set=true"]
+    scores = go(f"paths.data_dir={cache}", *given)
+    assert own.keys() < scores.keys()
+    assert 0 <= scores["test/open_set_auroc"] <= 1
+    table = pd.read_csv(tmp_path / "out" / "predictions" / "unknown" / "predictions.csv")
+    names = table["cryoexpTrueClassName"]
+    assert names.value_counts().to_dict() == {"barrel560": 2, "background": 4}
+    assert list(table["cryoexpRejected"]) == list(
+        (table.filter(like="cryoexpProb_").max(axis=1) < scores["test/open_set_threshold"]).astype(int)
+    )
+    assert scores["test/unknown_rejected"] == pytest.approx(table["cryoexpRejected"].mean())
+    assert scores["test/rejected_barrel560"] == pytest.approx(table["cryoexpRejected"][names == "barrel560"].mean())
+    known = pd.read_csv(tmp_path / "out" / "predictions" / "predictions.csv")
+    assert set(known["cryoexpTrueClassName"]) == {"dimer80", "ring240", "ribo2500"}
+    assert (tmp_path / "out" / "figures" / "open_set.png").is_file()
+
+
+def test_a_trained_class_may_be_absent_but_not_all_that_is_strange(go, cache):
+    small = ["dataset.structures=[dimer80,ring240]", "dataset.background=0", "open_set=true"]
+    with pytest.raises(ConfigError, match="open_set=true: the dataset has dimer80, ring240, the network was trained"):
+        go(f"paths.data_dir={cache}", *small)
+    scores = go(f"paths.data_dir={cache}", *small[:1], "dataset.background=20", "open_set=true")
+    assert scores["test/recall_ribo2500"] == 0
+    assert "test/rejected_background" in scores
+
+
 def test_classes_in_another_order_are_matched_by_name(trained, composed):
     data = make_data(composed("snr=0.5"))
     batch = next(iter(data.test_dataloader()))
@@ -101,6 +134,8 @@ def test_a_refused_command_says_one_line(trained, tmp_path):
         (["dataset=projections"], ConfigError, "gives projections, but the network was trained on subtomograms"),
         (["dataset=nothing"], ConfigError, "no such path, nor one of run, projections"),
         (["colour=red"], ConfigError, "colour=red: neither one of run, output"),
+        (["open_set=1"], ConfigError, "open_set=1: choose true or false"),
+        (["open_set=true"], ConfigError, "Give some of these in dataset.structures, and others"),
         (["split=half"], ConfigError, "split=half: choose one of train, val, test, all"),
         (["split=all"], ConfigError, "are for a dataset given by its path"),
         (["snr=-1"], ConfigError, "snr"),
