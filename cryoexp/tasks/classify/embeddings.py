@@ -31,7 +31,7 @@ class Catch:
 
     def _keep(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs[0].ndim == 2:
-            self.value = inputs[0].detach().float()
+            self.value = inputs[0].float()
 
 
 class WithEmbedding(nn.Module):

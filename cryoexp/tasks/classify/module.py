@@ -17,6 +17,7 @@ from cryoexp.tasks.classify.calibration import certainty, fit_temperature
 from cryoexp.tasks.classify.coverage import threshold_for
 from cryoexp.tasks.classify.embeddings import Catch, WithEmbedding, mean_logits
 from cryoexp.tasks.classify.gallery import showcase
+from cryoexp.tasks.classify.losses import mixup, supervised_contrastive
 from cryoexp.tasks.classify.products import true_labels, write_answers, write_products
 from cryoexp.tasks.classify.scores import classification_scores, merged_accuracy
 from cryoexp.tasks.classify.verdict import AIM, scores_of_test
@@ -30,6 +31,8 @@ class Classify(Task):
 
     Args:
         label_smoothing: share of the target spread over all classes.
+        mixup: α of mixed examples in training (`cryoexp.tasks.classify.losses.mixup`); 0: none.
+        contrastive: weight of the supervised contrastive loss of the embeddings beside the cross-entropy; 0: none.
         merge: lists of class names that count as one in ``test/accuracy_merged``.
         tta: none, y180, d2 or d2h: test-time augmentation for ``test/tta_accuracy``.
         shared: see `Task`.
@@ -38,16 +41,26 @@ class Classify(Task):
     needs_sample = "subtomogram"
     needs_output = "vector"
     objective = "val/accuracy"
-    added_keys: ClassVar[dict[str, Any]] = {"merge": [], "tta": "none"}
+    added_keys: ClassVar[dict[str, Any]] = {"merge": [], "tta": "none", "mixup": 0.0, "contrastive": 0.0}
 
     temperature: Tensor
     threshold: Tensor
 
-    def __init__(self, *, label_smoothing: float, merge: list[list[str]], tta: Turning, **shared: Any) -> None:
+    def __init__(
+        self,
+        *,
+        label_smoothing: float,
+        mixup: float,
+        contrastive: float,
+        merge: list[list[str]],
+        tta: Turning,
+        **shared: Any,
+    ) -> None:
         super().__init__(**shared)
         self.label_smoothing, self.tta = label_smoothing, check_turning("task.tta", tta)
+        self.mixup, self.contrastive = check_extras(mixup, contrastive)
         self.merged = merged_ids(merge, self.info.classes)
-        self.catch: Catch | None = None
+        self.catch = Catch(self, len(self.info.classes)) if contrastive else None
         # learned on validation after training, see `calibrate`
         self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("threshold", torch.tensor(float("inf")))
@@ -58,9 +71,18 @@ class Classify(Task):
         return {"in_channels": info.channels, "out_channels": len(info.classes)}
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy; smoothed in training only."""
+        """Cross-entropy; in training with smoothed labels and the contrastive loss, where these are asked for."""
         smoothing = self.label_smoothing if self.training else 0.0
-        return F.cross_entropy(prediction.float(), batch["label"], label_smoothing=smoothing)
+        loss = F.cross_entropy(prediction.float(), batch["label"], label_smoothing=smoothing)
+        if self.training and self.contrastive and self.catch and (embedding := self.catch.take()) is not None:
+            loss = loss + self.contrastive * supervised_contrastive(embedding, batch["label"])
+        return loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mix the examples where that is asked for, log and return the loss."""
+        if self.mixup:
+            batch = mixup(batch, self.mixup, len(self.info.classes))
+        return super().training_step(batch, batch_idx)
 
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Keep logits and class probabilities beside the truth."""
@@ -75,7 +97,7 @@ class Classify(Task):
         embedding = self.catch.take() if self.catch else None
         kept = self.outputs(prediction, batch)
         if embedding is not None:
-            kept["embedding"] = embedding
+            kept["embedding"] = embedding.detach()
         if self.tta != "none":
             kept["tta_logit"] = mean_logits(self, batch["volume"], prediction, self.tta)
         return kept
@@ -128,6 +150,20 @@ class Classify(Task):
     def showcase(self, results: Batch, data: Any) -> Showcase:
         """Choose an example of each class, as the network saw it and as a surface, and all answers."""
         return showcase(results, data)
+
+
+def check_extras(mixup: float, contrastive: float) -> tuple[float, float]:
+    """Return the two if they can be and can be together.
+
+    Raises:
+        ConfigError: below 0, or both.
+    """
+    for key, value in (("mixup", mixup), ("contrastive", contrastive)):
+        if not value >= 0:
+            raise ConfigError(f"task.{key}={value} must be 0 or more")
+    if mixup and contrastive:
+        raise ConfigError(f"task.mixup={mixup} leaves no item with one label for task.contrastive={contrastive}")
+    return mixup, contrastive
 
 
 def check_turning(key: str, kind: str) -> Any:
