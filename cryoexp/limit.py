@@ -63,7 +63,7 @@ def limit_of(
         bank: of an earlier call, used again where it fits.
 
     Returns:
-        The limit, the bank, the config and the seconds a box took.
+        The limit, the bank, the config and the processor seconds that a box took.
 
     Raises:
         ConfigError: the overrides do not compose, or give no simulated subtomograms.
@@ -79,9 +79,9 @@ def limit_of(
         raise ConfigError("the limit is known for simulated subtomograms alone (dataset=subtomograms)")
     if bank is None or not bank.fits(data.recipe, settings.orientations):
         bank = Bank(data.recipe, settings.orientations)
-    start = time.monotonic()
+    start = time.process_time()
     limit = measure(data, bank, settings.items, settings.step)
-    return limit, bank, cfg, (time.monotonic() - start) / len(limit.labels)
+    return limit, bank, cfg, (time.process_time() - start) / len(limit.labels)
 
 
 def jobs(overrides: Sequence[str]) -> Iterator[list[str]]:

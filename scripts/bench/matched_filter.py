@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     for label, name in enumerate(bank.names):
         mine = limit.labels == label
         print(f"{name:12s} {float(limit.right[mine].float().mean()):.2f} of {int(mine.sum())}")
-    print(f"{seconds:.2f} s a box, {settings.orientations} orientations of each class")
+    print(f"{seconds:.2f} processor seconds a box, {settings.orientations} orientations of each class")
     print(f"{limit.accuracy:.3f} +- {limit.error:.3f} of {len(limit.labels)} items at SNR {cfg.snr:g}")
 
 
