@@ -21,7 +21,9 @@ from cryoexp.report.collect import collect
 from cryoexp.report.groups import group, markdown, shown
 
 OPTIONS = ("x", "output", "metric", "by", "log")
-USAGE = "usage: python scripts/studies/curve.py <sweep folder> x=<key> output=<folder> [metric=test/accuracy] [by=<key>]"
+USAGE = (
+    "usage: python scripts/studies/curve.py <sweep folder> x=<key> output=<folder> [metric=test/accuracy] [by=<key>]"
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> None:
     """Measure what the command line asks for."""
     output = next((Path(a.removeprefix("output=")) for a in arguments if a.startswith("output=")), None)
     if output is None:
-        raise ConfigError("usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]")
+        raise ConfigError(
+            "usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]"
+        )
     settings, overrides = read_settings([a for a in arguments if not a.startswith("output=")])
     rows = pd.read_csv(output).to_dict("records") if output.is_file() else []
     done = {row["job"] for row in rows}
