@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cryoexp.assemble import make_data
@@ -77,10 +77,10 @@ def limit_of(
         raise ConfigError(f"{' '.join(overrides)}: {error}") from None
     if not isinstance(data, SubtomogramData):
         raise ConfigError("the limit is known for simulated subtomograms alone (dataset=subtomograms)")
-    if bank is None or not bank.fits(data.recipe, settings.orientations):
-        bank = Bank(data.recipe, settings.orientations)
+    if bank is None or not bank.fits(data.recipe, settings.orientations, settings.step):
+        bank = Bank(data.recipe, settings.orientations, settings.step)
     start = time.process_time()
-    limit = measure(data, bank, settings.items, settings.step)
+    limit = measure(data, bank, settings.items)
     return limit, bank, cfg, (time.process_time() - start) / len(limit.labels)
 
 
@@ -95,8 +95,7 @@ def jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
         fixed = [line for line, o in zip(overrides, given, strict=True) if not o.is_sweep_override()]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", overrides=fixed, return_hydra_config=True)
-        params = OmegaConf.to_container(cfg.hydra.sweeper.params) or {}
-        assert isinstance(params, dict)
+        params = cfg.hydra.sweeper.params or {}
         lines = [f"{key}={value}" for key, value in params.items() if not _is_given(str(key), overrides)]
         lines += [line for line, o in zip(overrides, given, strict=True) if o.is_sweep_override()]
         swept = OverridesParser.create().parse_overrides(lines)

@@ -3,13 +3,14 @@
 For every box and class it adds up the likelihood of the observation over orientations and over the shifts that the
 crop offset allows, and takes the likeliest class:
 
-    log p(y | class, R, t) = Σ_k Re(conj(T_k) y_k exp(2πi k·t)) / N_k  -  f(t)/2 Σ_k |T_k|² / N_k
+    log p(y | class, R, t) = Σ_k Re(conj(ρ T_k) y_k exp(2πi k·t)) / N_k  -  f(t)/2 Σ_k |ρ T_k|² / N_k
 
-with T the template turned by R, f the share of its energy that lies in the box, and N the power of all that is not the
-target: the noise of the observation; the neighbours, which are no part of the model and count as Gaussian noise of
-their mean spectrum; and what the grid of orientations leaves of the target itself (`GRID_ERROR`). Without noise the
-last two are all there is. So with neighbours in the box the figure is what this filter reaches, not a bound that
-nothing can pass; alone in the box it falls short of the bound only by the grids of orientations and shifts.
+with T the template turned by R, ρ how well (for the class, in a shell of k) the nearest template of the grids fits a
+random view, f the share of its energy that lies in the box, and N the power of all that is not explained: the noise of
+the observation; the neighbours, which are no part of the model and count as Gaussian noise of their mean spectrum; and
+what the grids leave of the target, (1 - ρ²) of its power. Without noise the last two are all there is. So with
+neighbours in the box the figure is what this filter reaches, not a bound that nothing can pass; alone in the box it
+falls short of the bound only by the grids of orientations and shifts.
 """
 
 import math
@@ -32,8 +33,8 @@ from cryoexp.simulate.templates import make_templates
 
 MARGIN = 4  # voxels added to the box of the templates, so that a shifted one does not come in again at the other side
 LEAST = 0.3  # coefficients that the low-pass leaves less of are not used
-GRID_ERROR = 0.1  # share of the target's power that the nearest orientation and shift of the grids do not explain
 SCENES = 96  # over which the spectrum of the neighbours is measured
+VIEWS = 30  # of each class, from which the fit of the nearest template is learnt
 RENDERED = 50  # templates that are made at once
 PASSED = 250  # templates that are compared at once: what they give fits a processor's cache
 
@@ -118,46 +119,64 @@ class Bank:
     Args:
         recipe: of the dataset; crowding, offset and noise do not count.
         orientations: Haar-random, of each class.
+        step: voxels between the shifts at which the templates will be compared.
     """
 
-    def __init__(self, recipe: SubtomogramRecipe, orientations: int) -> None:
-        self.key = _key(recipe, orientations)
+    def __init__(self, recipe: SubtomogramRecipe, orientations: int, step: float) -> None:
+        self.key, self.step = _key(recipe, orientations, step), step
         found = load(recipe.structures, recipe.voxel_size)
         self.names, self.orientations = [s.name for s in found], orientations
         self.templates = make_templates(found, recipe.voxel_size)
         size = recipe.box + MARGIN
         self.band = Band(recipe.optics.noise_transfer(size, recipe.voxel_size))
         simulator = make_simulator(recipe, self)
-        spectra, self.spread, powers = [], [], []
-        for label in range(len(found)):
-            turns = random_quaternions(orientations, torch_generator(0, "structures", label))
-            square, mine = torch.zeros(size, size, size), []
-            for r in quaternion_to_matrix(turns).float()[:, None].split(RENDERED):
-                images = simulator.image(Scenes(torch.full((len(r), 1), label), r, torch.zeros(len(r), 1, 3)))
-                square += images.square().sum(0)
-                mine.append(self.band(images))
-            spectra.append(torch.cat(mine))
-            self.spread.append(square / square.sum())
-            powers.append(self.band.sums(spectra[-1].abs().square() * self.band.count) / size**3)
-        self.energy = torch.stack(powers)  # (classes, orientations, shells)
-        parts = torch.stack(spectra).split(self.band.blocks, dim=-1)
+        made = [_views(simulator, self.band, label, orientations) for label in range(len(found))]
+        self.spread = [spread for _, spread in made]
+        spectra = torch.stack([spectrum for spectrum, _ in made])
+        self.energy = self.band.sums(spectra.abs().square() * self.band.count) / size**3  # (classes, turns, shells)
+        self.fit = torch.stack([self._fit(simulator, label, mine) for label, mine in enumerate(spectra)])
+        parts = spectra.split(self.band.blocks, dim=-1)
         self.blocks = [torch.cat([part.real, part.imag], -1) for part in parts]  # of one kx each
-        shells = self.band.sums(self.band.count).clamp(min=1)
-        self.power = self.energy.mean((0, 1)) / shells / recipe.box**3 * size**3  # per voxel of the observed box
+        unexplained = ((1 - self.fit**2) * self.energy.mean(1)).mean(0)
+        density = self.band.sums(self.band.count).clamp(min=1) * recipe.box**3 / size**3
+        self.unexplained = unexplained / density  # (shells,) power per voxel of the observed box
 
-    def fits(self, recipe: SubtomogramRecipe, orientations: int) -> bool:
+    def _fit(self, simulator: SubtomogramSimulator, label: int, templates: Tensor) -> Tensor:
+        """Correlation with the nearest template in each shell, mean over random views off the grids: `(shells,)`."""
+        generator = torch_generator(1, "structures", label)
+        turns = quaternion_to_matrix(random_quaternions(VIEWS, generator)).float()[:, None]
+        places = (torch.rand(VIEWS, 1, 3, generator=generator) - 0.5) * self.step
+        views = self.band(simulator.image(Scenes(torch.full((VIEWS, 1), label), turns, places))) * self.band.count.sqrt()
+        templates = templates * self.band.count.sqrt()
+        match = (views @ templates.mH).real / templates.norm(dim=1)
+        nearest = templates[match.argmax(1)]
+        shared = self.band.sums((views * nearest.conj()).real).sum(0)
+        power = self.band.sums(views.abs().square()).sum(0) * self.band.sums(nearest.abs().square()).sum(0)
+        return (shared / power.sqrt().clamp(min=1e-30)).clamp(0, 1)
+
+    def fits(self, recipe: SubtomogramRecipe, orientations: int, step: float) -> bool:
         """Whether this is the bank for a recipe."""
-        return self.key == _key(recipe, orientations)
+        return self.key == _key(recipe, orientations, step)
 
 
-def measure(data: SubtomogramData, bank: Bank, items: int, step: float) -> Limit:
+def _views(simulator: SubtomogramSimulator, band: Band, label: int, orientations: int) -> tuple[Tensor, Tensor]:
+    """Coefficients of a class in many orientations, `(n, k)`, and where in the box its energy is, `(z, y, x)`."""
+    turns = random_quaternions(orientations, torch_generator(0, "structures", label))
+    square, spectra = torch.zeros(band.size, band.size, band.size), []
+    for r in quaternion_to_matrix(turns).float()[:, None].split(RENDERED):
+        images = simulator.image(Scenes(torch.full((len(r), 1), label), r, torch.zeros(len(r), 1, 3)))
+        square += images.square().sum(0)
+        spectra.append(band(images))
+    return torch.cat(spectra), square / square.sum()
+
+
+def measure(data: SubtomogramData, bank: Bank, items: int) -> Limit:
     """Classify the first test boxes of each class.
 
     Args:
         data: open.
         bank: for the recipe of ``data``.
         items: number of boxes, shared out over the classes; all if there are not so many.
-        step: of the grid of shifts, in voxels; at most.
 
     Raises:
         DataError: the dataset has other classes than the bank.
@@ -170,8 +189,8 @@ def measure(data: SubtomogramData, bank: Bank, items: int, step: float) -> Limit
     batch = samples.__getitems__([Draw(-1, int(row)) for row in rows])
     observed = data.noisy(batch)[:, 0]
     sigma = batch.get("sigma", torch.zeros(len(rows)))
-    clutter = neighbour_power(data.recipe, bank) + GRID_ERROR * bank.power
-    shifts = shift_grid(data.recipe.jitter, step)
+    clutter = neighbour_power(data.recipe, bank) + bank.unexplained
+    shifts = shift_grid(data.recipe.jitter, bank.step)
     inside = [_inside(spread, shifts, data.recipe.box) for spread in bank.spread]
     evidence = [
         compare(bank, spectrum, s**2 * bank.band.noise + clutter, shifts, inside)
@@ -191,14 +210,15 @@ def compare(bank: Bank, spectrum: Tensor, noise: Tensor, shifts: Tensor, inside:
         inside: for each class `(s, s, s)`, the share of its energy that is in the box at a shift along x, z, y.
     """
     band, n = bank.band, len(shifts)
-    data = spectrum * band.count / noise[band.shell] / band.size**3
-    planes = torch.einsum("k,kz,ky->kzy", data, band.phases(shifts, 0), band.phases(shifts, 1)).flatten(1)
-    moved = [(torch.cat([p.real, p.imag]), torch.cat([p.imag, -p.real])) for p in planes.split(band.blocks)]
+    data = spectrum * band.count / noise.clamp(min=1e-30)[band.shell] / band.size**3
+    waves = torch.einsum("kz,ky->kzy", band.phases(shifts, 0), band.phases(shifts, 1)).flatten(1)
     along = 2 * math.pi / band.size * shifts[:, None] * band.k[:, 2].unique()
     wave = torch.cat([along.cos(), -along.sin()], 1)
-    energy = (bank.energy / noise.clamp(min=1e-30)).sum(2) / 2
+    energy = (bank.energy * (bank.fit**2 / noise.clamp(min=1e-30))[:, None]).sum(2) / 2
     found = []
     for label in range(len(bank.names)):
+        planes = ((data * bank.fit[label, band.shell])[:, None] * waves).split(band.blocks)
+        moved = [(torch.cat([p.real, p.imag]), torch.cat([p.imag, -p.real])) for p in planes]
         parts = []
         for start in range(0, bank.orientations, PASSED):
             some = slice(start, start + PASSED)
@@ -263,7 +283,7 @@ def _inside(spread: Tensor, shifts: Tensor, box: int) -> Tensor:
     return torch.einsum("zyx,az,by,cx->cab", spread, within, within, within)
 
 
-def _key(recipe: SubtomogramRecipe, orientations: int) -> tuple[object, ...]:
+def _key(recipe: SubtomogramRecipe, orientations: int, step: float) -> tuple[object, ...]:
     """What a bank depends on."""
     r = recipe
-    return (tuple(map(str, r.structures)), r.box, r.voxel_size, r.optics, r.contrast, orientations)
+    return (tuple(map(str, r.structures)), r.box, r.voxel_size, r.optics, r.contrast, orientations, step)
