@@ -27,7 +27,7 @@ class Settings:
 
     items: int = 100
     orientations: int = 1000
-    step: float = 2.0
+    step: float = 1.0
 
 
 def read_settings(arguments: Sequence[str]) -> tuple[Settings, list[str]]:

@@ -1,9 +1,9 @@
 """What the best possible method could reach: a matched filter that knows every template.
 
-    python scripts/bench/matched_filter.py [items=100] [orientations=1000] [step=2] [snr=0.05 dataset.jitter=5 ...]
+    python scripts/bench/matched_filter.py [items=100] [orientations=1000] [step=1] [snr=0.05 dataset.jitter=5 ...]
 
 The boxes are the first of each class of the test split that a training with the same overrides would have. What the
-filter knows, and where with neighbours or without noise the figure is no bound: cryoexp/tasks/classify/matched_filter.py.
+filter knows, and why with neighbours the figure is no bound: cryoexp/tasks/classify/matched_filter.py.
 """
 
 import os

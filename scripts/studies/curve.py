@@ -3,8 +3,8 @@
     python scripts/studies/curve.py <sweep folder> [<sweep folder> ...] x=dataset.train_items output=<folder>
         [metric=test/accuracy] [by=model] [log=true]
 
-Writes curve.csv, curve.md and curve.png. A point is the mean over the seeds; the bars are the standard deviation between
-them, and where there is only one run its bootstrap interval. `by` draws a line for each value of another key.
+Writes curve.csv, curve.md and curve.png. A point is the mean over the seeds; the bars are the standard deviation
+between them, and where there is only one run its bootstrap interval. `by` draws a line for each value of another key.
 """
 
 import math
@@ -21,9 +21,7 @@ from cryoexp.report.collect import collect
 from cryoexp.report.groups import group, markdown, shown
 
 OPTIONS = ("x", "output", "metric", "by", "log")
-USAGE = (
-    "usage: python scripts/studies/curve.py <sweep folder> x=<key> output=<folder> [metric=test/accuracy] [by=<key>]"
-)
+USAGE = "usage: python scripts/studies/curve.py <sweep folder> x=<key> output=<folder> [metric=<score>] [by=<key>]"
 
 
 def main(arguments: list[str]) -> None:

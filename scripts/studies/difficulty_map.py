@@ -10,6 +10,7 @@ an outline around the cells in which `possible` is reached by either of them.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -161,7 +162,7 @@ def cell(cells: pd.DataFrame, key: tuple[str, float, float]) -> str:
     """Return accuracy and limit of a cell, in bold where the share looked for is possible."""
     if key not in cells.index:
         return ""
-    row = cells.loc[key]
+    row: Any = cells.loc[[key]].iloc[0]
     limit = "" if row["limit"] != row["limit"] else f" ({row['limit']:.2f})"
     text = f"{row['accuracy']:.2f}{limit}"
     return f"**{text}**" if row["possible"] else text

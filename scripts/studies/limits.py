@@ -1,7 +1,7 @@
 """The information limit for every cell of a sweep, as a table.
 
     python scripts/studies/limits.py output=limit.csv sweep=difficulty experiment=classify_difficulty
-        [items=100 orientations=1000 step=2 dataset.structures=<folder> snr=0.05,inf ...]
+        [items=100 orientations=1000 step=1 dataset.structures=<folder> snr=0.05,inf ...]
 
 Takes what `train.py -m` takes and works on the same test data. Rows are added to the table as they are measured; those
 that are there already are not measured again, so an interrupted run is simply started again.
@@ -10,6 +10,7 @@ that are there already are not measured again, so an interrupted run is simply s
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -20,6 +21,7 @@ from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.limit import jobs, limit_of, read_settings
 from cryoexp.progress import console
 
+USAGE = "usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]"
 KEYS = ["dataset.structures", "snr", "dataset.crowding", "dataset.jitter"]
 
 
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> None:
             "usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]"
         )
     settings, overrides = read_settings([a for a in arguments if not a.startswith("output=")])
-    rows = pd.read_csv(output).to_dict("records") if output.is_file() else []
+    rows: list[Any] = pd.read_csv(output).to_dict("records") if output.is_file() else []
     done = {row["job"] for row in rows}
     bank = None
     for job in jobs(overrides):
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> None:
         if name in done:
             continue
         limit, bank, cfg, seconds = limit_of(job, settings, bank)
-        row = {key: OmegaConf.select(cfg, key) for key in KEYS}
+        row: dict[str, Any] = {key: OmegaConf.select(cfg, key) for key in KEYS}
         row |= {"limit": limit.accuracy, "limit_error": limit.error, "items": len(limit.labels)}
         rows.append({**row, "seconds_per_item": round(seconds, 3), "job": name})
         write(pd.DataFrame(rows), output)

@@ -73,7 +73,7 @@ def write(groups: pd.DataFrame, metric: str, output: Path) -> None:
     """Write the matrix as CSV, Markdown and picture: a row for each SNR of training."""
     matrix = groups.pivot(index="trained", columns="tested", values="mean")
     matrix.to_csv(output / "matrix.csv")
-    names = [name_of(snr) for snr in matrix.columns]
+    names = [name_of(float(snr)) for snr in matrix.columns]
     header = ["trained at \\ tested at", *names]
     cells = {(row["trained"], row["tested"]): cell(row) for _, row in groups.iterrows()}
     rows = [[name_of(snr), *(cells[snr, other] for other in matrix.columns)] for snr in matrix.index]

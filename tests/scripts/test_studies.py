@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import shutil
 
 import pandas as pd
@@ -106,6 +107,8 @@ def test_limits_are_measured_once(tmp_path, cache, monkeypatch):
 def test_a_run_is_tested_at_every_snr(trained, cache, tmp_path, monkeypatch):
     study = script("studies/snr_matrix")
     shutil.copytree(trained.run, tmp_path / "sweep" / "0")
+    manifest = tmp_path / "sweep" / "0" / "manifest.json"
+    manifest.write_text(json.dumps({"config": {"snr": 0.5}}))
     given = [str(tmp_path / "sweep"), f"output={tmp_path / 'm'}", "snr=0.5,inf", f"paths.data_dir={cache}"]
     study.main(given)
     matrix = pd.read_csv(tmp_path / "m" / "matrix.csv", index_col=0)
@@ -116,7 +119,7 @@ def test_a_run_is_tested_at_every_snr(trained, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "evaluate", None)  # nothing is left to evaluate
     study.main(given)
     with pytest.raises(DataError, match="no finished runs"):
-        study.main([str(tmp_path / "m"), f"output={tmp_path / 'n'}"])
+        study.main([str(tmp_path / "nothing"), f"output={tmp_path / 'n'}"])
 
 
 def test_collect_takes_seeds_together(tmp_path, capsys):

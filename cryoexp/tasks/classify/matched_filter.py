@@ -146,7 +146,9 @@ class Bank:
         generator = torch_generator(1, "structures", label)
         turns = quaternion_to_matrix(random_quaternions(VIEWS, generator)).float()[:, None]
         places = (torch.rand(VIEWS, 1, 3, generator=generator) - 0.5) * self.step
-        views = self.band(simulator.image(Scenes(torch.full((VIEWS, 1), label), turns, places))) * self.band.count.sqrt()
+        views = (
+            self.band(simulator.image(Scenes(torch.full((VIEWS, 1), label), turns, places))) * self.band.count.sqrt()
+        )
         templates = templates * self.band.count.sqrt()
         match = (views @ templates.mH).real / templates.norm(dim=1)
         nearest = templates[match.argmax(1)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cryoexp.assemble import make_data
-from cryoexp.tasks.classify.matched_filter import Bank, Band, Limit, choose, compare, measure, shift_grid
+from cryoexp.tasks.classify.matched_filter import Band, Bank, Limit, choose, compare, measure, shift_grid
 
 ALONE = ["dataset.neighbours=0", "dataset.split=[0.2,0.2,0.6]", "snr=inf"]
 
