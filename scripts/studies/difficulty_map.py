@@ -8,6 +8,7 @@ map.png/.pdf: a panel for each class set and SNR, in every cell the accuracy and
 an outline around the cells in which `possible` is reached by either of them.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,9 @@ def read_limits(files: list[str]) -> pd.DataFrame:
 
 
 def same_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Give the keys their short names, numbers as numbers and class sets without their folders."""
+    """Give the keys their short names, numbers as numbers, class sets without folders, lists without quotes."""
     table = table.rename(columns=dict(zip(KEYS, SHORT, strict=True)))
-    names = [Path(str(name)).name for name in table["classes"]]
+    names = [Path(re.sub(r"['\" ]", "", str(name))).name for name in table["classes"]]
     return table.assign(classes=names, snr=table["snr"].astype(float), offset=table["offset"].astype(float))
 
 

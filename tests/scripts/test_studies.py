@@ -53,6 +53,12 @@ def test_the_map_brings_accuracy_and_limit_together(maps, capsys):
     assert (maps / "map" / "map.pdf").stat().st_size > 1000
 
 
+def test_a_list_of_classes_is_one_set_however_it_is_written():
+    rows = [[text, 0.5, "none", 2.0] for text in ("[dimer80,ring240]", "['dimer80', 'ring240']")]
+    study = script("studies/difficulty_map")
+    assert study.same_names(pd.DataFrame(rows, columns=study.KEYS))["classes"].nunique() == 1
+
+
 def test_the_map_refuses_what_does_not_fit(maps):
     study = script("studies/difficulty_map")
     given = [str(maps / "zoo"), f"output={maps / 'map'}"]
