@@ -26,8 +26,12 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
     return sorted(found, key=_natural)
 
 
-def collect(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
+def collect(folders: Iterable[Path], also: Iterable[str] = ()) -> tuple[pd.DataFrame, list[str]]:
     """Tabulate the runs under ``folders``.
+
+    Args:
+        folders: searched at any depth.
+        also: keys of the config that get a column even if all runs agree in them.
 
     Returns:
         One row a run: its folder, status, the swept keys, what else every run has, all its metrics, its error.
@@ -42,7 +46,7 @@ def collect(folders: Iterable[Path]) -> tuple[pd.DataFrame, list[str]]:
     for i, (run, fact) in enumerate(zip(runs, facts, strict=True)):
         row: dict[str, Any] = {"run": str(run), "status": fact["status"]}
         row |= {key: values[key][i] for key in swept}
-        row |= {key: _value(fact, key) for key in ALWAYS if key not in swept}
+        row |= {key: _value(fact, key) for key in (*ALWAYS, *also) if key not in swept and key not in fact["metrics"]}
         rows.append({**row, **fact["metrics"], "error": fact["error"]})
     table = pd.DataFrame(rows, columns=_columns(rows))
     return table, swept
