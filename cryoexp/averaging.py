@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
@@ -24,7 +25,8 @@ class Average(WeightAveraging):
             if not average.is_floating_point():  # the step counter of a batch norm
                 return current
             n = int(count)
-            return average.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+            mixed = average.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+            return torch.where(mixed.isfinite(), mixed, current)  # an infinite buffer stays what it is
 
         super().__init__(avg_fn=step)
 

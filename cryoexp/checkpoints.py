@@ -84,7 +84,7 @@ def check_same(path: str, cfg: DictConfig, folder: Path) -> None:
     loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if "config" not in loaded.get("hyper_parameters", {}):
         raise DataError(f"{path}: not a checkpoint of a run")
-    then, now = (_flat({k: c[k] for k in DECISIVE}) for c in (loaded["hyper_parameters"]["config"], _plain(cfg)))
+    then, now = (_decisive(c) for c in (loaded["hyper_parameters"]["config"], _plain(cfg)))
     changed = [k for k in sorted({*then, *now}) if then.get(k) != now.get(k) and k not in FREE]
     if changed:
         rows = "\n".join(f"  {k} was {then.get(k, 'not set')}, now {now.get(k, 'not set')}" for k in changed)
@@ -108,6 +108,11 @@ def is_whole(path: Path) -> bool:
             return file.testzip() is None
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, NotImplementedError):
         return False
+
+
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    """What decides the outcome of a run, by dotted key."""
+    return _flat({k: config[k] for k in DECISIVE}) | {"trainer.average": config["trainer"].get("average")}
 
 
 def _plain(cfg: DictConfig) -> Any:

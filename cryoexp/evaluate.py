@@ -34,6 +34,7 @@ from cryoexp.restore import Trained, check_targets, restore
 from cryoexp.tasks.classify.open_set import score_open_set, separate
 
 Scores = dict[str, float]
+DEALT = ("structures", "structure", "per_class", "images", "split")  # what decides which item is in which split
 
 
 def evaluate(arguments: Sequence[str]) -> Scores:
@@ -134,6 +135,7 @@ def on_dataset(
     data.setup()
     open_set = separate(data, data.info.classes, trained.task.info.classes, keys.split) if keys.open_set else None
     fit(data, trained, open_set is not None)
+    check_held_out(trained.config.dataset, config, keys.split)
     data.splits = {"test": open_set.known if open_set else data.splits[keys.split]}
     console.print(f"data    {data.describe()}")
     trainer = trainer_on(device)
@@ -169,6 +171,8 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
         here = {"dataset.batch_size": keys.batch_size}
         if "data_dir" in run.dataset:
             here["dataset.data_dir"] = machine.data_dir
+        if "train_items" in run.dataset:  # of the training split, which is not asked for
+            here |= {"dataset.train_items": None, "dataset.online": False}
         changes = here | changes
         if "snr" in changes:
             if "snr" not in run.dataset:
@@ -178,6 +182,24 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
         return _with(run.dataset, own)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"dataset={keys.dataset}: {error}") from None
+
+
+def check_held_out(trained_on: DictConfig, dataset: DictConfig, split: str) -> None:
+    """Refuse to call items held out that the network may have learned from.
+
+    Simulated items follow from dataset.seed and their number; among other items they are dealt to the splits anew.
+
+    Raises:
+        ConfigError: the same seed with other sizes, structures or shares.
+    """
+    if split == "train" or trained_on.get("seed") is None or trained_on.seed != dataset.get("seed"):
+        return
+    for key in DEALT:
+        if key in trained_on and key in dataset and trained_on[key] != dataset[key]:
+            raise ConfigError(
+                f"dataset.{key} is not that of the run, but dataset.seed={dataset.seed} is: the {split} split could "
+                f"hold items of the training. Give dataset.seed={dataset.seed + 1}, or any other"
+            )
 
 
 def fit(data: DataModule, trained: Trained, open_set: bool = False) -> None:

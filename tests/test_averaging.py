@@ -19,6 +19,7 @@ class Counter(pl.LightningModule):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.register_buffer("count", torch.tensor(0))
+        self.register_buffer("never", torch.tensor(float("inf")))
         self.validated, self.tested = [], []
 
     def training_step(self, batch, batch_idx):
@@ -65,6 +66,7 @@ def test_validation_and_test_see_the_average_and_a_resume_goes_on(tmp_path):
     assert float(saved["state_dict"]["weight"]) == pytest.approx(expected[-1])
     assert float(saved["current_model_state"]["weight"]) == STEPS
     assert int(saved["state_dict"]["count"]) == STEPS  # whole numbers are not averaged
+    assert float(saved["state_dict"]["never"]) == float("inf")
     trainer.test(task, loader, ckpt_path=str(file), verbose=False, weights_only=True)
     assert task.tested == pytest.approx([expected[-1]] * 10)
 

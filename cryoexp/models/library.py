@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -47,7 +48,9 @@ class Library(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """Map `(b, in_channels, z, y, x)` to `(b, out_channels)` or `(b, out_channels, z, y, x)`."""
-        result = self.network(x)
+        # bfloat16 on a CPU: gradients of small grids are not finite in some of these networks (DenseNet121)
+        with torch.autocast("cpu", enabled=False) if x.device.type == "cpu" else nullcontext():
+            result = self.network(x)
         return result[0] if isinstance(result, tuple | list) else result
 
 

@@ -1,5 +1,6 @@
 """What all tasks share: the optimiser, logging, and the way from a batch to a score."""
 
+import math
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
-from cryoexp.errors import ConfigError
+from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.inference.batches import predict_items
 from cryoexp.inference.particles import Particles
 from cryoexp.inference.request import Request
@@ -300,8 +301,14 @@ class Task(pl.LightningModule):
 
     def _log_scores(self, stage: str) -> Batch:
         results = self._gathered(stage).collect()
+        loss = float(results.pop("loss").mean())
+        if not math.isfinite(loss):
+            raise CryoexpError(
+                f"training diverged: {stage}/loss is {loss} after epoch {self.current_epoch + 1}. Lower "
+                "task.optimizer.lr, or give trainer.precision=32-true"
+            )
         score = self.test_scores if stage == "test" else self.scores
-        scores = {"loss": float(results.pop("loss").mean()), **score(results)}
+        scores = {"loss": loss, **score(results)}
         # equal on all ranks; sync_dist only tells Lightning so
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
         return results

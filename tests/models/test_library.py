@@ -131,3 +131,9 @@ def test_a_checkpoint_makes_nothing_else(composed, tmp_path, network):
 def test_importing_our_models_does_not_import_monai():
     code = "import sys, cryoexp.models; sys.exit('monai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_on_a_cpu_foreign_networks_compute_in_single_precision():
+    net = Library(1, 2, "torch.nn.Conv3d", "volume", {**CHANNELS, "kernel_size": 1})
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net(torch.randn(1, 1, 4, 4, 4)).dtype == torch.float32

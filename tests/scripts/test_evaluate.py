@@ -69,6 +69,12 @@ def test_a_dataset_of_conf(go, own, cache):
     assert go("dataset=subtomograms", *same, f"paths.data_dir={cache}") == pytest.approx(own, abs=1e-5)
 
 
+@pytest.mark.parametrize("change", ["dataset.per_class=20", "dataset.split=[0.4,0.2,0.4]"])
+def test_items_of_the_training_are_not_called_held_out(go, cache, change):
+    with pytest.raises(ConfigError, match=r"dataset\.seed=0 is: the test split could hold items of the training"):
+        go(f"paths.data_dir={cache}", change)
+
+
 def test_crowding_never_seen(go, cache, tmp_path):
     go(f"paths.data_dir={cache}", "dataset.crowding=contact")
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["dataset"]["crowding"] == "contact"
@@ -76,7 +82,12 @@ def test_crowding_never_seen(go, cache, tmp_path):
 
 def test_structures_never_trained(go, own, cache, tmp_path):
     """The trained classes get their own table, and what is strange is scored beside it."""
-    given = ["dataset.structures=[barrel560,dimer80,ring240,ribo2500]", "dataset.background=20", "open_set=true"]
+    given = [
+        "dataset.seed=1",
+        "dataset.structures=[barrel560,dimer80,ring240,ribo2500]",
+        "dataset.background=20",
+        "open_set=true",
+    ]
     scores = go(f"paths.data_dir={cache}", *given)
     assert own.keys() < scores.keys()
     assert 0 <= scores["test/open_set_auroc"] <= 1
@@ -94,10 +105,10 @@ def test_structures_never_trained(go, own, cache, tmp_path):
 
 
 def test_a_trained_class_may_be_absent_but_not_all_that_is_strange(go, cache):
-    small = ["dataset.structures=[dimer80,ring240]", "dataset.background=0", "open_set=true"]
+    small = ["dataset.structures=[dimer80,ring240]", "dataset.seed=1", "dataset.background=0", "open_set=true"]
     with pytest.raises(ConfigError, match="open_set=true: the dataset has dimer80, ring240, the network was trained"):
         go(f"paths.data_dir={cache}", *small)
-    scores = go(f"paths.data_dir={cache}", *small[:1], "dataset.background=20", "open_set=true")
+    scores = go(f"paths.data_dir={cache}", *small[:2], "dataset.background=20", "open_set=true")
     assert scores["test/recall_ribo2500"] == 0
     assert "test/rejected_background" in scores
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+FEWEST = 20  # answers from which on an accuracy is believed
+
 
 def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy of the most certain answers against their share of all.
@@ -23,16 +25,17 @@ def risk_area(confidence: np.ndarray, right: np.ndarray) -> float:
     return float(1 - coverage_curve(confidence, right)[1].mean())
 
 
-def threshold_for(accuracy: float, confidence: np.ndarray, right: np.ndarray) -> float:
+def threshold_for(accuracy: float, confidence: np.ndarray, right: np.ndarray, fewest: int = FEWEST) -> float:
     """Return the lowest confidence from which on the answers reach an accuracy; infinite if none do.
 
-    Items of equal confidence are kept or left out together.
+    Items of equal confidence are kept or left out together, and fewer than ``fewest`` prove nothing.
     """
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order]
     reached = coverage_curve(confidence, right)[1] >= accuracy
     last_of_equals = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
-    cuts = np.flatnonzero(reached & last_of_equals)
+    enough = np.arange(1, len(right) + 1) >= fewest
+    cuts = np.flatnonzero(reached & last_of_equals & enough)
     return float(sorted_confidence[cuts[-1]]) if len(cuts) else float("inf")
 
 

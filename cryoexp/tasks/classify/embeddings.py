@@ -19,10 +19,12 @@ class Catch:
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         self.value: Tensor | None = None
+        self.found = False
         for layer in network.modules():
             if isinstance(layer, nn.Linear) and layer.out_features == classes:
                 # bound to this object: a deep copy of network and catch goes on by itself, on a device of its own
                 layer.register_forward_pre_hook(self._keep)
+                self.found = True
 
     def take(self) -> Tensor | None:
         """Return the last `(b, d)` embeddings and forget them; None where the network has no such layer."""

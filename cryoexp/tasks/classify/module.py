@@ -61,6 +61,10 @@ class Classify(Task):
         self.mixup, self.contrastive = check_extras(mixup, contrastive)
         self.merged = merged_ids(merge, self.info.classes)
         self.catch = Catch(self, len(self.info.classes)) if contrastive else None
+        if self.catch and not self.catch.found:
+            raise ConfigError(
+                f"task.contrastive={contrastive}: the network ends in no dense layer, it has no embeddings"
+            )
         # learned on validation after training, see `calibrate`
         self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("threshold", torch.tensor(float("inf")))

@@ -23,19 +23,25 @@ def test_a_ranker_that_knows_nothing_has_the_risk_of_all_items():
 def test_the_threshold_keeps_as_many_as_reach_the_accuracy():
     confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     right = np.array([1.0, 1, 0, 1, 0])
-    assert threshold_for(0.75, confidence, right) == 0.6  # 3 of 4
-    assert threshold_for(0.9, confidence, right) == 0.8
-    assert threshold_for(0.5, confidence, right) == 0.5
+    assert threshold_for(0.75, confidence, right, fewest=1) == 0.6  # 3 of 4
+    assert threshold_for(0.9, confidence, right, fewest=1) == 0.8
+    assert threshold_for(0.5, confidence, right, fewest=1) == 0.5
     assert scores_above(0.6, confidence, right) == (0.8, 0.75)
 
 
 def test_equal_confidences_stay_together():
     confidence = np.array([0.9, 0.8, 0.8, 0.8])
     right = np.array([1.0, 1, 0, 0])
-    assert threshold_for(1.0, confidence, right) == 0.9
+    assert threshold_for(1.0, confidence, right, fewest=1) == 0.9
 
 
 def test_no_threshold_where_the_accuracy_is_never_reached():
-    threshold = threshold_for(0.95, np.array([0.9, 0.8]), np.array([0.0, 1.0]))
+    threshold = threshold_for(0.95, np.array([0.9, 0.8]), np.array([0.0, 1.0]), fewest=1)
     assert threshold == float("inf")
     assert scores_above(threshold, np.array([0.9]), np.array([1.0])) == (0.0, None)
+
+
+def test_a_few_right_answers_are_no_proof():
+    confidence, right = np.linspace(1, 0, 100), np.r_[np.ones(10), np.zeros(90)]
+    assert threshold_for(0.95, confidence, right, fewest=1) > 0.9
+    assert threshold_for(0.95, confidence, right) == float("inf")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryoexp.assemble import make_data, make_task
-from cryoexp.errors import ConfigError
+from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.predict import predict
 from cryoexp.restore import restore
 from cryoexp.run import run
@@ -135,3 +135,21 @@ def test_a_checkpoint_of_an_older_version_predicts_as_it_did(task, tmp_path):
     assert old.tta == "none"
     volumes = torch.randn(2, 1, 32, 32, 32)
     assert torch.equal(old(volumes), it.eval()(volumes))
+
+
+def test_a_contrastive_loss_without_embeddings_is_refused(composed):
+    cfg = composed("task.contrastive=0.5")
+    kwargs = {"in_channels": "in_channels", "out_channels": "out_channels", "kernel_size": 1}
+    cfg.model = {
+        "_target_": "cryoexp.models.Library",
+        "network": "torch.nn.Conv3d",
+        "output": "vector",
+        "kwargs": kwargs,
+    }
+    with pytest.raises(ConfigError, match="ends in no dense layer"):
+        make_task(cfg, make_data(cfg))
+
+
+def test_a_diverged_training_says_so(composed):
+    with pytest.raises(CryoexpError, match=r"training diverged: val/loss is (nan|inf) after epoch 1"):
+        run(composed("task.optimizer.lr=1e30", "scheduler@task.scheduler=none"))
