@@ -67,8 +67,8 @@ def _tomograms(request: Request, table: Path, problems: Problems) -> Tomograms:
     """Open the folder, glob or file of the request; a folder with tomograms.star says itself which file is which."""
     folder = Path(request.tomograms).expanduser() if request.tomograms else None
     if folder is not None and (folder / LISTED).is_file():
-        return Tomograms(None, folder, request.voxel_size, Files(problems), problems)
-    return Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems)
+        return Tomograms(None, folder, request.voxel_size, Files(problems), problems, "tomograms")
+    return Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems, "tomograms")
 
 
 def _item(place: np.ndarray, source: Source, size: float, training: Training, row: str, problems: Problems) -> Item:

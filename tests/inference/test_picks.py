@@ -108,5 +108,9 @@ def test_all_that_is_wrong_is_told(read, tomogram, tmp_path):
         read(in_pixels().assign(rlnTomoName=["TS_1", "TS_9", "TS_1"]))
     with pytest.raises(DataError, match=r"no column rlnTomoName or .* Give tomograms=<its file>"):
         read(in_pixels().drop(columns="rlnTomoName"), tomograms=None)
+    with pytest.raises(DataError, match=r"tomogram TS_1 is no file in .* \(set tomograms\)"):
+        read(in_pixels(), tomograms=None)
+    with pytest.raises(DataError, match=r"^tomograms=\S*/none: no tomograms there"):
+        read(in_pixels(), tomograms=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="is no table of coordinates"):
         read(pd.DataFrame({"rlnImageName": ["1@a.mrcs"]}))
