@@ -49,6 +49,7 @@ class Particles:
         """Forget all particles but these."""
         self.items, self.steps = [self.items[i] for i in wanted], [self.steps[i] for i in wanted]
         self.rows = self.rows.iloc[list(wanted)].reset_index(drop=True)
+        self.tomograms = len({item.path for item in self.items}) if self.tomograms else 0
 
     def read(self, wanted: Sequence[int]) -> Tensor:
         """Read some particles, `(b, 1, z, y, x)`.
