@@ -23,15 +23,25 @@ class Tomograms:
         voxel_size: Å, in place of the headers'.
         files: that are looked at.
         problems: to which missing ones are added.
+        key: by which the user sets ``where``, for messages.
+
+    Raises:
+        DataError: no file matches ``where``.
     """
 
     def __init__(
-        self, where: str | None, path: Path, voxel_size: float | None, files: Files, problems: Problems
+        self,
+        where: str | None,
+        path: Path,
+        voxel_size: float | None,
+        files: Files,
+        problems: Problems,
+        key: str = "dataset.tomograms",
     ) -> None:
         self.given, self.files, self.problems = voxel_size, files, problems
         self.folder = path if path.is_dir() else path.parent
-        self.where = where
-        self.listed = _listed(where, self.folder)
+        self.where, self.key = where, key
+        self.listed = _listed(where, self.folder, key)
         self.table = self._table()
         self.known: dict[str, Source | None] = {}
 
@@ -54,7 +64,7 @@ class Tomograms:
     def _find(self, name: str, star: Path) -> Source | None:
         found = self._candidates(name)
         if len(found) != 1:
-            where = self.where or f"{self.folder} (set dataset.tomograms)"
+            where = self.where or f"{self.folder} (set {self.key})"
             files = f"several files: {', '.join(f.name for f in found[:3])} …" if found else "no file"
             self.problems.add("missing tomograms", f"{star}: tomogram {name} is {files} in {where}")
             return None
@@ -88,16 +98,16 @@ class Tomograms:
         return None if table is None else table.drop_duplicates("rlnTomoName").set_index("rlnTomoName")
 
 
-def _listed(where: str | None, folder: Path) -> list[Path]:
+def _listed(where: str | None, folder: Path, key: str) -> list[Path]:
     """Return the files that may be tomograms.
 
     Raises:
-        DataError: ``dataset.tomograms`` names none.
+        DataError: ``where``, which was given as ``key``, names none.
     """
     if where is None:
         return volumes_in(folder)
     given = Path(where).expanduser()
     found = volumes_in(given) if given.is_dir() else [Path(f) for f in sorted(glob(str(given), recursive=True))]
     if not found:
-        raise DataError(f"dataset.tomograms={where}: no tomograms there; give a folder of MRC files, or a glob")
+        raise DataError(f"{key}={where}: no tomograms there; give a folder of MRC files, or a glob")
     return found

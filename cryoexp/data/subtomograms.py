@@ -127,6 +127,15 @@ class SubtomogramData(ParticleData, Simulated):
         """Simulate the dataset into an empty folder."""
         simulate(self.recipe, folder)
 
+    def export(self, output: Path) -> None:
+        """Simulate the dataset into a folder, with every training item: from here on ``train_items`` is forgotten.
+
+        Raises:
+            DataError: the folder holds something, or cannot be written.
+        """
+        self.train_items = None
+        super().export(output)
+
     def open(self) -> tuple[DataInfo, dict[str, Any]]:
         """Open the dataset folder.
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from glob import has_magic
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ class Particles:
         """Forget all particles but these."""
         self.items, self.steps = [self.items[i] for i in wanted], [self.steps[i] for i in wanted]
         self.rows = self.rows.iloc[list(wanted)].reset_index(drop=True)
+        self.tomograms = len({item.path for item in self.items}) if self.tomograms else 0
 
     def read(self, wanted: Sequence[int]) -> Tensor:
         """Read some particles, `(b, 1, z, y, x)`.
@@ -100,9 +102,20 @@ def _contrast(request: Request, folder: Path | None) -> tuple[str, str]:
     """Contrast of the input, and who says so."""
     if request.contrast:
         return request.contrast, "as given"
-    if folder is not None and (folder / DESCRIPTION).is_file():
-        return read_description(folder).contrast, f"says {DESCRIPTION}"
+    for place, of in ((folder, ""), (_folder_of(request.tomograms), " of the tomograms")):
+        if place is not None and (place / DESCRIPTION).is_file():
+            return read_description(place).contrast, f"says {DESCRIPTION}{of}"
     return request.training.contrast, "taken to be; give contrast= if it is not"
+
+
+def _folder_of(tomograms: str | None) -> Path | None:
+    """Return the folder that ``tomograms=`` names, or the one that its file or its pattern starts from."""
+    if tomograms is None:
+        return None
+    path = Path(tomograms).expanduser()
+    if path.exists():
+        return path if path.is_dir() else path.parent
+    return next(folder for folder in path.parents if not has_magic(str(folder)))
 
 
 def _changes(voxel_size: float, shape: tuple[int, ...], step: float, training: Training) -> str:

@@ -19,6 +19,7 @@ from cryoexp.inference.tables import TABLE, Found
 from cryoexp.io.relion import COORDINATE_PIXELS, read_particles
 from cryoexp.io.star import read_star
 
+SPLIT = "cryoexpSplit"
 MARGIN = 2  # voxels more on each side than the network's box needs, for the resampling
 
 
@@ -45,6 +46,7 @@ def find_places(request: Request) -> Found | None:
     rows["rlnOpticsGroup"] = rows.get("rlnOpticsGroup", 1)
     problems = Problems()
     where = _tomograms(request, table, problems)
+    _fill_splits(rows, where)
     columns = {str(name) for block in blocks.values() for name in block}
     says_pixel = bool(columns & {*COORDINATE_PIXELS, "rlnDetectorPixelSize"})
     read = cache(lambda pixel: read_particles(table, pixel))
@@ -67,8 +69,19 @@ def _tomograms(request: Request, table: Path, problems: Problems) -> Tomograms:
     """Open the folder, glob or file of the request; a folder with tomograms.star says itself which file is which."""
     folder = Path(request.tomograms).expanduser() if request.tomograms else None
     if folder is not None and (folder / LISTED).is_file():
-        return Tomograms(None, folder, request.voxel_size, Files(problems), problems)
-    return Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems)
+        return Tomograms(None, folder, request.voxel_size, Files(problems), problems, "tomograms")
+    return Tomograms(request.tomograms, table, request.voxel_size, Files(problems), problems, "tomograms")
+
+
+def _fill_splits(rows: pd.DataFrame, where: Tomograms) -> None:
+    """Give places the split of their tomogram, where tomograms.star says one and the table of places does not."""
+    source = next((c for c in SOURCES if c in rows), None)
+    if source is None:
+        return
+    of = {name: where.split_of(name) for name in rows[source].astype(str).unique()}
+    if any(of.values()):
+        own = rows[SPLIT].fillna("").astype(str) if SPLIT in rows else pd.Series("", rows.index)
+        rows[SPLIT] = own.where(own != "", rows[source].astype(str).map(of))
 
 
 def _item(place: np.ndarray, source: Source, size: float, training: Training, row: str, problems: Problems) -> Item:

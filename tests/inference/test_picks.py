@@ -1,10 +1,13 @@
 """Boxes around places in tomograms: the same whatever way RELION writes the places."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from cryoexp.data.description import DataInfo, write_description
 from cryoexp.data.normalise import Normalise
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.particles import Particles
@@ -83,6 +86,20 @@ def test_one_tomogram_needs_no_name(read, tomogram, tmp_path):
         np.testing.assert_array_equal(boxes, expected)
 
 
+def test_the_contrast_is_that_of_the_tomograms_dataset(read, tomogram, tmp_path):
+    _, dark = read(in_pixels())
+    info = DataInfo("tomograms", ["a"], [1.0], 10.0, list(SHAPE), 1, "bright", {}, 1.0, 1.0)
+    write_description(tmp_path / "tomos", info)
+    for where in ("tomos", "tomos/TS_1.mrc", "tomos/*.mrc", "tomos/**/*.mrc"):
+        particles, bright = read(in_pixels(), tomograms=str(tmp_path / where))
+        np.testing.assert_array_equal(bright, -dark)
+        assert "contrast: protein bright (says dataset.yaml of the tomograms), inverted" in particles.notes[-1]
+    write_description(tmp_path, replace(info, contrast="dark"))  # beside the picks
+    particles, boxes = read(in_pixels())
+    np.testing.assert_array_equal(boxes, dark)
+    assert "contrast: protein dark (says dataset.yaml), as in training" in particles.notes[-1]
+
+
 def test_all_that_is_wrong_is_told(read, tomogram, tmp_path):
     wrong = in_pixels().assign(rlnCoordinateX=[20, 41, -3])
     with pytest.raises(DataError, match=r"row 2: x, y, z = 41, 8, 9 voxels lies outside TS_1.mrc.*\n.*row 3: .*pixel="):
@@ -91,5 +108,9 @@ def test_all_that_is_wrong_is_told(read, tomogram, tmp_path):
         read(in_pixels().assign(rlnTomoName=["TS_1", "TS_9", "TS_1"]))
     with pytest.raises(DataError, match=r"no column rlnTomoName or .* Give tomograms=<its file>"):
         read(in_pixels().drop(columns="rlnTomoName"), tomograms=None)
+    with pytest.raises(DataError, match=r"tomogram TS_1 is no file in .* \(set tomograms\)"):
+        read(in_pixels(), tomograms=None)
+    with pytest.raises(DataError, match=r"^tomograms=\S*/none: no tomograms there"):
+        read(in_pixels(), tomograms=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="is no table of coordinates"):
         read(pd.DataFrame({"rlnImageName": ["1@a.mrcs"]}))

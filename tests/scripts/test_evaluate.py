@@ -17,6 +17,7 @@ from cryoexp.evaluate import evaluate, fit
 from cryoexp.io.star import read_star, write_star
 from cryoexp.restore import restore
 from cryoexp.run import run as train
+from tests.data.boxes import noise, write
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
 
@@ -53,6 +54,31 @@ def test_the_same_dataset_as_files_gives_the_same_table(go, own, trained, tmp_pa
     assert len(pd.read_csv(tmp_path / "out" / "predictions" / "predictions.csv")) == 6
     go(f"dataset={trained.dataset}", "split=all")
     assert len(pd.read_csv(tmp_path / "out" / "predictions" / "predictions.csv")) == 30
+
+
+def test_picks_have_the_split_of_their_tomogram(go, tmp_path, capsys):
+    """Unless they have one of their own: here the first pick of the training tomogram."""
+    splits = {"TS_1": "train", "TS_2": "val", "TS_3": "test"}
+    for seed, name in enumerate(splits):
+        write(tmp_path / "mine" / name / "clean.mrc", noise(40, 40, 60, seed=seed))
+    files = [f"{name}/clean.mrc" for name in splits]
+    listed = {"rlnTomoName": list(splits), "rlnTomoReconstructedTomogram": files, "cryoexpSplit": list(splits.values())}
+    write_star(tmp_path / "mine" / "tomograms.star", {"global": pd.DataFrame(listed)})
+    picks = pd.DataFrame({"rlnTomoName": [name for name in splits for _ in range(3)]})
+    picks = picks.assign(**{f"rlnCoordinate{a}": 20.0 for a in "YZ"}, rlnCoordinateX=[20.0, 30.0, 40.0] * 3)
+    picks["cryoexpClassName"] = ["dimer80", "ring240", "ribo2500"] * 3
+
+    def names(*more):
+        write_star(tmp_path / "mine" / "particles.star", {"particles": picks})
+        go(f"dataset={tmp_path / 'mine'}", *more)
+        return list(pd.read_csv(tmp_path / "out" / "predictions" / "predictions.csv")["rlnTomoName"])
+
+    assert names() == ["TS_3"] * 3
+    assert "boxes cut around places in 1 tomograms" in capsys.readouterr().out
+    assert names("split=val") == ["TS_2"] * 3
+    assert len(names("split=all")) == 9
+    picks["cryoexpSplit"] = ["test", *[""] * 8]
+    assert names() == ["TS_1", *["TS_3"] * 3]
 
 
 def test_settings_of_the_run_can_be_changed(go, cache, tmp_path):

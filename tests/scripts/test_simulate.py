@@ -51,6 +51,15 @@ def test_subtomograms_clean_and_noisy(script, tmp_path):
     assert np.mean(ratios) == pytest.approx(0.2, rel=0.05)
 
 
+def test_fewer_training_items_leave_no_empty_boxes(script, tmp_path):
+    small = ["dataset=subtomograms", "dataset.structures=[dimer80,ring240]", "dataset.per_class=10", "dataset.box=24"]
+    for name, items in (("all", "null"), ("few", "4")):
+        script.main([*small, f"output={tmp_path / name}", f"dataset.train_items={items}"])
+    whole, few = (mrcfile.read(tmp_path / f"{name}/observed.mrcs") for name in ("all", "few"))
+    assert (few.std((1, 2, 3)) > 0).all()
+    np.testing.assert_array_equal(few, whole)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
