@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"limit={options['limit']}: no cell of the sweeps is in it")
     share = float(options.get("possible", "0.87"))
     table["possible"] = table[["accuracy", "limit"]].max(axis=1) >= share
-    sets = list(dict.fromkeys(table["classes"]))
+    sets = class_sets(folders)
     titles = options["titles"].split(",") if "titles" in options else sets
     if len(titles) != len(sets):
         raise ConfigError(f"titles={options['titles']}: give {len(sets)}, for {', '.join(sets)}")
@@ -67,6 +67,11 @@ def read_accuracy(folders: list[Path], metric: str) -> pd.DataFrame:
         raise DataError(f"{', '.join(map(str, folders))}: no run has {metric}")
     cells = group(same_names(runs), SHORT, metric)
     return cells.rename(columns={"mean": "accuracy", "low": "accuracy_low", "high": "accuracy_high", "n": "runs"})
+
+
+def class_sets(folders: list[Path]) -> list[str]:
+    """Return the names of the class sets in the order of the sweeps that have them."""
+    return list(dict.fromkeys(name for folder in folders for name in same_names(collect([folder], KEYS)[0])["classes"]))
 
 
 def read_limits(files: list[str]) -> pd.DataFrame:
@@ -109,7 +114,10 @@ def draw(table: pd.DataFrame, titles: dict[str, str], share: float, output: Path
         ax.set_xlabel("crop offset, voxels")
     bar = fig.colorbar(ScalarMappable(SCALE, COLOURS), ax=axes, shrink=0.7, pad=0.02)
     bar.set_label("held-out accuracy")
-    fig.suptitle(f"accuracy, beneath it the limit, in %; outlined: {100 * share:g} % is possible", fontsize=8)
+    fig.suptitle(
+        f"accuracy, beneath it the limit, in %; outlined: {100 * share:g} % reached by either (limits of some 100 items: ± 3 to 5)",
+        fontsize=8,
+    )
     fig.savefig(output / "map.pdf")
     fig.savefig(output / "map.png", dpi=300)
     plotting.plt.close(fig)

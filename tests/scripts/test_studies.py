@@ -53,6 +53,12 @@ def test_the_map_brings_accuracy_and_limit_together(maps, capsys):
     assert (maps / "map" / "map.pdf").stat().st_size > 1000
 
 
+def test_class_sets_stand_in_the_order_of_the_sweeps(maps):
+    study = script("studies/difficulty_map")
+    assert study.class_sets([maps / "zoo", maps / "real"]) == ["zoo10", "complexes"]
+    assert study.class_sets([maps / "real", maps / "zoo"]) == ["complexes", "zoo10"]
+
+
 def test_a_list_of_classes_is_one_set_however_it_is_written():
     rows = [[text, 0.5, "none", 2.0] for text in ("[dimer80,ring240]", "['dimer80', 'ring240']")]
     study = script("studies/difficulty_map")
