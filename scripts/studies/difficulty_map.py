@@ -114,10 +114,8 @@ def draw(table: pd.DataFrame, titles: dict[str, str], share: float, output: Path
         ax.set_xlabel("crop offset, voxels")
     bar = fig.colorbar(ScalarMappable(SCALE, COLOURS), ax=axes, shrink=0.7, pad=0.02)
     bar.set_label("held-out accuracy")
-    fig.suptitle(
-        f"accuracy, beneath it the limit, in %; outlined: {100 * share:g} % reached by either (limits of some 100 items: ± 3 to 5)",
-        fontsize=8,
-    )
+    caption = f"accuracy, beneath it the limit (± 3 to 5), in %; outlined: {100 * share:g} % reached by either"
+    fig.suptitle(caption, fontsize=8)
     fig.savefig(output / "map.pdf")
     fig.savefig(output / "map.png", dpi=300)
     plotting.plt.close(fig)
