@@ -11,7 +11,7 @@ from cryoexp.physics.optics import Optics
 from cryoexp.simulate.recipe import DENSEST
 from cryoexp.simulate.structures import Structure
 from cryoexp.simulate.subtomograms import SubtomogramSimulator
-from cryoexp.simulate.templates import make_templates
+from cryoexp.simulate.templates import Template, make_templates
 
 CHUNK = 32  # items simulated at once, from one seed: the content does not depend on the number of workers
 
@@ -76,10 +76,14 @@ class SubtomogramRecipe:
 
     def simulator(self, structures: Sequence[Structure]) -> SubtomogramSimulator:
         """Make the simulator for loaded structures."""
+        return self.simulator_of(make_templates(structures, self.voxel_size), self.box)
+
+    def simulator_of(self, templates: list[Template], box: int) -> SubtomogramSimulator:
+        """Make the simulator for templates, in boxes of any edge in voxels."""
         return SubtomogramSimulator(
-            make_templates(structures, self.voxel_size),
+            templates,
             voxel_size=self.voxel_size,
-            box=self.box,
+            box=box,
             neighbours=self.neighbours,
             crowding=self.crowding,
             mass_fraction=self.mass_fraction,

@@ -43,8 +43,8 @@ def write_results(folders: Sequence[Path], output: Path | None = None, metric: s
             table, swept = collect(folders)
             table["run"] = [os.path.relpath(run, output) for run in table["run"]]
             name = choose_metric(table, metric)
-            _write(output / CSV, _whole(table, [*swept, "seed"]).to_csv(index=False))
-            _write(output / PAGE, page(table, swept, name, output.resolve().name))
+            write_whole(output / CSV, _whole(table, [*swept, "seed"]).to_csv(index=False))
+            write_whole(output / PAGE, page(table, swept, name, output.resolve().name))
     except OSError as error:
         raise DataError(f"{output}: cannot write the results ({error})") from None
     return output / CSV
@@ -147,7 +147,8 @@ def _cell(value: Any) -> dict[str, Any]:
     return {"text": str(value), "sort": str(value)}
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Replace a text file at once: nobody ever reads half of it."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
     partial.replace(path)

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.limit import jobs, limit_of, read_settings
 from cryoexp.progress import console
+from cryoexp.report.results import write_whole
 
 USAGE = "usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]"
 KEYS = ["dataset.structures", "snr", "dataset.crowding", "dataset.jitter"]
@@ -29,9 +30,7 @@ def main(arguments: list[str]) -> None:
     """Measure what the command line asks for."""
     output = next((Path(a.removeprefix("output=")) for a in arguments if a.startswith("output=")), None)
     if output is None:
-        raise ConfigError(
-            "usage: python scripts/studies/limits.py output=<file>.csv sweep=difficulty [<key>=<value> ...]"
-        )
+        raise ConfigError(USAGE)
     settings, overrides = read_settings([a for a in arguments if not a.startswith("output=")])
     rows: list[Any] = pd.read_csv(output).to_dict("records") if output.is_file() else []
     done = {row["job"] for row in rows}
@@ -44,17 +43,10 @@ def main(arguments: list[str]) -> None:
         row: dict[str, Any] = {key: OmegaConf.select(cfg, key) for key in KEYS}
         row |= {"limit": limit.accuracy, "limit_error": limit.error, "items": len(limit.labels)}
         rows.append({**row, "seconds_per_item": round(seconds, 3), "job": name})
-        write(pd.DataFrame(rows), output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, pd.DataFrame(rows).to_csv(index=False))
         console.print(f"limit   {limit.accuracy:.3f} ± {limit.error:.3f}  {' '.join(job)}", markup=False)
     console.print(str(output))
-
-
-def write(table: pd.DataFrame, output: Path) -> None:
-    """Replace the table at once."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    table.to_csv(partial, index=False)
-    partial.replace(output)
 
 
 if __name__ == "__main__":

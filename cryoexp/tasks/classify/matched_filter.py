@@ -129,7 +129,7 @@ class Bank:
         self.templates = make_templates(found, recipe.voxel_size)
         size = recipe.box + MARGIN
         self.band = Band(recipe.optics.noise_transfer(size, recipe.voxel_size))
-        simulator = make_simulator(recipe, self)
+        simulator = recipe.simulator_of(self.templates, recipe.box + MARGIN)
         made = [_views(simulator, self.band, label, orientations) for label in range(len(found))]
         self.spread = [spread for _, spread in made]
         spectra = torch.stack([spectrum for spectrum, _ in made])
@@ -252,29 +252,13 @@ def shift_grid(jitter: float, step: float) -> Tensor:
 
 def neighbour_power(recipe: SubtomogramRecipe, bank: Bank) -> Tensor:
     """Mean power per voxel of the particles around the target, in each shell: `(shells,)`."""
-    simulator = make_simulator(recipe, bank)
+    simulator = recipe.simulator_of(bank.templates, recipe.box + MARGIN)
     labels = torch.arange(SCENES) % len(bank.names)
     scenes = simulator.scenes(labels, torch_generator(0, "structures"))
     if scenes.classes.shape[1] == 1:
         return torch.zeros_like(bank.band.noise)
     around = Scenes(scenes.classes[:, 1:], scenes.rotations[:, 1:], scenes.centres[:, 1:])
     return bank.band.power(simulator.image(around))
-
-
-def make_simulator(recipe: SubtomogramRecipe, bank: Bank) -> SubtomogramSimulator:
-    """Make the simulator of the recipe for boxes of the size of the bank's."""
-    return SubtomogramSimulator(
-        bank.templates,
-        voxel_size=recipe.voxel_size,
-        box=recipe.box + MARGIN,
-        neighbours=recipe.neighbours,
-        crowding=recipe.crowding,
-        mass_fraction=recipe.mass_fraction,
-        jitter=recipe.jitter,
-        nearest_target=recipe.nearest_target,
-        contrast=recipe.contrast,
-        optics=recipe.optics,
-    )
 
 
 def _inside(spread: Tensor, shifts: Tensor, box: int) -> Tensor:
