@@ -6,6 +6,19 @@ from cryoexp.models.library import Library, name_of
 from cryoexp.models.rb3d import RB3D
 from cryoexp.models.resnet3d import ResNet3d
 from cryoexp.models.sec3 import SEC3
+from cryoexp.models.siamese import Siamese
+from cryoexp.models.siamese_small import SiameseSmall
 from cryoexp.models.squeezenet3d import SqueezeNet3d
 
-__all__ = ["RB3D", "SEC3", "CNN3d", "DSRF3dV2", "Library", "ResNet3d", "SqueezeNet3d", "name_of"]
+__all__ = [
+    "RB3D",
+    "SEC3",
+    "CNN3d",
+    "DSRF3dV2",
+    "Library",
+    "ResNet3d",
+    "Siamese",
+    "SiameseSmall",
+    "SqueezeNet3d",
+    "name_of",
+]

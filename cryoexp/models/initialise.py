@@ -18,7 +18,7 @@ def initialise(net: nn.Module, last: nn.Module, init: str) -> None:
     if init not in ("glorot", "he"):
         raise ValueError(f"init must be glorot or he, got {init}")
     for module in net.modules():
-        if isinstance(module, nn.Conv3d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
             if init == "glorot":
                 nn.init.xavier_uniform_(module.weight)
             else:

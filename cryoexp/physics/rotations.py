@@ -29,6 +29,47 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
+def matrix_to_quaternion(matrix: Tensor) -> Tensor:
+    """Turn ``(..., 3, 3)`` matrices into ``(..., 4)`` unit quaternions (x, y, z, w), of either sign.
+
+    The largest eigenvector of Bar-Itzhack's symmetric matrix (2000): it has no special cases, and gives the nearest
+    rotation where the matrix is not quite one.
+    """
+    m = matrix
+    rows = [
+        m[..., 0, 0] - m[..., 1, 1] - m[..., 2, 2], m[..., 1, 0] + m[..., 0, 1],
+        m[..., 2, 0] + m[..., 0, 2], m[..., 2, 1] - m[..., 1, 2],
+        m[..., 1, 0] + m[..., 0, 1], m[..., 1, 1] - m[..., 0, 0] - m[..., 2, 2],
+        m[..., 2, 1] + m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0],
+        m[..., 2, 0] + m[..., 0, 2], m[..., 2, 1] + m[..., 1, 2],
+        m[..., 2, 2] - m[..., 0, 0] - m[..., 1, 1], m[..., 1, 0] - m[..., 0, 1],
+        m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0],
+        m[..., 1, 0] - m[..., 0, 1], m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2],
+    ]  # fmt: skip
+    return torch.linalg.eigh(torch.stack(rows, -1).unflatten(-1, (4, 4)))[1][..., -1]
+
+
+def multiply(p: Tensor, q: Tensor) -> Tensor:
+    """Multiply ``(..., 4)`` quaternions (x, y, z, w): the rotation q, then p."""
+    (a, w), (b, v) = (p[..., :3], p[..., 3:]), (q[..., :3], q[..., 3:])
+    return torch.cat([w * b + v * a + torch.linalg.cross(a, b), w * v - (a * b).sum(-1, keepdim=True)], -1)
+
+
+def rotation_angle(matrix: Tensor) -> Tensor:
+    """Angle of ``(..., 3, 3)`` rotations in radians, 0 to π, exact also near both ends."""
+    m = matrix
+    axis = torch.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)
+    return torch.atan2(axis.norm(dim=-1), m.diagonal(dim1=-2, dim2=-1).sum(-1) - 1)
+
+
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """Return the rotation nearest to each of ``(..., 3, 3)`` matrices (orthogonal Procrustes; Kabsch 1976)."""
+    u, _, vt = torch.linalg.svd(matrix)
+    sign = torch.ones_like(matrix[..., 0])
+    sign[..., 2] = torch.linalg.det(u @ vt)
+    return (u * sign[..., None, :]) @ vt
+
+
 def euler_to_matrix(angles: Tensor) -> Tensor:
     """Turn ``(..., 3)`` RELION angles (rot, tilt, psi) in radians into ``(..., 3, 3)`` matrices."""
     rot, tilt, psi = angles.unbind(-1)

@@ -48,7 +48,7 @@ class Task(pl.LightningModule):
             unless named exactly. ``CNN3d:fc1.weight`` holds for that network only, and is left out for others.
         monitor: validation score that chooses the checkpoint; a loss is to be small, anything else large.
         learning_rate_scale: such patterns with a share of the learning rate; the last match counts.
-        channels_last: memory layout of 3D convolutions; faster on CPUs and GPUs for plain networks.
+        channels_last: memory layout of convolutions; faster on CPUs and GPUs for plain networks.
 
     Raises:
         ConfigError: a pattern fits no parameter.
@@ -73,7 +73,8 @@ class Task(pl.LightningModule):
     ) -> None:
         super().__init__()
         if channels_last:
-            net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            for parameter in net.parameters():
+                parameter.data = _channels_last(parameter.data)
         self.net = net
         self.info, self.channels_last, self.monitor = info, channels_last, monitor
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
@@ -191,7 +192,7 @@ class Task(pl.LightningModule):
     def forward(self, volumes: Tensor) -> Tensor:
         """Apply the network."""
         if self.channels_last:
-            volumes = volumes.contiguous(memory_format=torch.channels_last_3d)
+            volumes = _channels_last(volumes)
         return self.net(volumes)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -333,6 +334,12 @@ def patterns_for(net: nn.Module, key: str, patterns: Mapping[str, float]) -> dic
             )
         mine[own] = value
     return mine
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    """Lay out images and volumes, and the filters for them, with their channels beside each other."""
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(values.ndim)
+    return values.contiguous(memory_format=layout) if layout else values
 
 
 def _last_match(patterns: Mapping[str, float], name: str, default: float, *, exact: bool) -> float:

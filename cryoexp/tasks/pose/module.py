@@ -1,0 +1,191 @@
+"""The pose task."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from cryoexp.data import DataInfo
+from cryoexp.data.datamodule import Batch
+from cryoexp.errors import ConfigError
+from cryoexp.physics.dihedral import D4, turned
+from cryoexp.physics.rotations import matrix_to_quaternion, quaternion_to_matrix, rotation_angle
+from cryoexp.seeds import torch_generator
+from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.pose.align import nearest_copy, symmetry_group
+from cryoexp.tasks.pose.calibration import identity, isotonic
+from cryoexp.tasks.pose.heads import (
+    OUTPUTS,
+    Name,
+    check_head,
+    consistency_loss,
+    distance_of,
+    features,
+    pair_loss,
+    regression_loss,
+    true_distances,
+)
+from cryoexp.tasks.pose.lift import nearest_quaternion
+from cryoexp.tasks.pose.recovery import Method, Recovery
+from cryoexp.tasks.pose.scores import distance_scores, o4_scores, pose_scores, solution_scores
+from cryoexp.tasks.pose.solve import Solver
+
+Calibration = Literal["none", "isotonic", "quantiles"]
+
+
+class Pose(Task):
+    """Recover how the particle is turned in single-particle images.
+
+    Args:
+        head: joint, psd, regression or two_acos (`cryoexp.tasks.pose.heads`).
+        weight_cap: how much more a near pair may count than one half a turn apart.
+        consistency: weight of `cryoexp.tasks.pose.heads.consistency_loss`, at the price of a second pass; 0: none.
+        symmetry: of the molecule, RELION's name, its axis along z: C1, C2, D2, …
+        recovery: spectral, or adam as the original.
+        landmarks: see `cryoexp.tasks.pose.recovery.Recovery`.
+        refine_steps: of the refinement against distances.
+        calibration: of the distances: none, isotonic (on validation) or quantiles (no truth, uniform views).
+        shared: see `Task`.
+    """
+
+    needs_sample = "projection"
+    needs_output = "image_vector"
+    objective = "val/within_10deg"
+
+    curve: Tensor
+
+    def __init__(
+        self,
+        *,
+        head: Name,
+        weight_cap: float,
+        consistency: float,
+        symmetry: str,
+        recovery: Method,
+        landmarks: int,
+        refine_steps: int,
+        calibration: Calibration,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.head, self.weight_cap, self.consistency = check_head(head), weight_cap, consistency
+        self.group = _group(symmetry)
+        self.recovery = Recovery(method=recovery, landmarks=landmarks, steps=refine_steps)
+        self.calibration = calibration
+        if head == "two_acos":
+            _uncover(self.net)
+        self.register_buffer("curve", identity())  # learned on validation where calibration is isotonic
+
+    @classmethod
+    def channels(cls, info: DataInfo) -> dict[str, int]:
+        """One channel in, a 4 × 4 matrix out."""
+        return {"in_channels": info.channels, "out_channels": OUTPUTS}
+
+    @property
+    def solver(self) -> Solver:
+        """From features to orientations."""
+        return Solver(self.head, self.recovery, self.calibration, self.curve)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Loss of all pairs, of the orientations themselves, or both."""
+        feature, rotations = features(prediction.float(), self.head), batch["rotation"]
+        loss = prediction.new_zeros((), dtype=torch.float32)
+        if self.head != "regression":
+            distance = true_distances(rotations, self.group).float()
+            loss = loss + pair_loss(feature, distance, self.head, self.weight_cap)
+        if self.head in ("joint", "regression"):
+            if self.group is not None:
+                with torch.no_grad():
+                    now = quaternion_to_matrix(nearest_quaternion(feature.double()))
+                    rotations = nearest_copy(rotations.double(), now, self.group)
+            loss = loss + regression_loss(feature, rotations)
+        return loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Log and return the loss, that of consistency with it where it is asked for."""
+        loss = super().training_step(batch, batch_idx)
+        if self.consistency:
+            element = int(torch.randint(1, len(D4), ()))
+            images = batch["volume"]
+            feature, copies = (features(self(x).float(), self.head) for x in (images, turned(images, element)))
+            angle = rotation_angle(D4[element]).float().to(feature)
+            loss = loss + self.consistency * consistency_loss(feature, copies, angle, self.head)
+        return loss
+
+    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Keep features beside the truth."""
+        return {"index": batch["index"], "rotation": batch["rotation"], **self.answer(prediction)}
+
+    def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Keep the features of turned and mirrored copies too."""
+        copies = [self(turned(batch["volume"], element)) for element in range(1, len(D4))]
+        found = torch.stack([self.answer(p.float())["feature"] for p in (prediction, *copies)], 1)
+        return {"index": batch["index"], "rotation": batch["rotation"], "feature": found}
+
+    def answer(self, prediction: Tensor) -> Batch:
+        """Features of images."""
+        return {"feature": features(prediction.float(), self.head)}
+
+    def scores(self, results: Batch) -> Scores:
+        """Error of the distances, of what is recovered from them up to O(4), and of direct answers."""
+        feature, truth = results["feature"].double(), results["rotation"].double()
+        scores = self._distance_scores(feature, truth)
+        recovered = self.solver.alone(feature, torch_generator(0, "training"))
+        scores |= o4_scores(recovered, matrix_to_quaternion(truth))
+        within = scores.pop("o4_within_10deg")
+        if self.head in ("psd", "two_acos"):
+            return {"within_10deg": within, **scores}
+        direct = quaternion_to_matrix(nearest_quaternion(feature))
+        return {**pose_scores(direct, truth, self.group), **scores}
+
+    def test_scores(self, results: Batch) -> Scores:
+        """Score every route to the orientations, with the gauge fixed by the copies."""
+        feature, truth = results["feature"].double(), results["rotation"].double()
+        self.solution = self.solver(feature, torch_generator(0, "training"))
+        scores = solution_scores(self.solution, truth, self.group)
+        recovered = self.solver.alone(feature[:, 0], torch_generator(0, "training"))
+        o4 = o4_scores(recovered, matrix_to_quaternion(truth))
+        o4.pop("o4_within_10deg")
+        return {**scores, **o4, **self._distance_scores(feature[:, 0], truth)}
+
+    def calibrate(self, results: Batch) -> list[str]:
+        """Fit the curve of the distances, where that is asked for."""
+        if self.calibration != "isotonic":
+            return []
+        feature = results["feature"].double()
+        true = true_distances(results["rotation"], self.group)
+        pairs = torch.triu(torch.ones_like(true), 1) > 0
+        estimated = distance_of(self.head, feature @ feature.T)
+        self.curve.copy_(isotonic(estimated[pairs], true[pairs]))
+        return [f"distances calibrated on {int(pairs.sum()):,} pairs of validation"]
+
+    def products(self, results: Batch, data: Any, folder: Path) -> None:
+        """Write orientations, maps and figures."""
+
+    def _distance_scores(self, feature: Tensor, truth: Tensor) -> Scores:
+        every = slice(None)
+        return distance_scores(self.solver.pairs(feature).distances(every, every), true_distances(truth, self.group))
+
+
+def _group(symmetry: str) -> Tensor | None:
+    """Rotations of a symmetric molecule; None where there are none.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    try:
+        group = symmetry_group(symmetry)
+    except ValueError:
+        raise ConfigError(f"task.symmetry={symmetry}: give C1, C2, …, D2, …, T, O or I") from None
+    return group if len(group) > 1 else None
+
+
+def _uncover(net: nn.Module) -> None:
+    """Take away the last layer: the original head compares what comes before it."""
+    if not isinstance(getattr(net, "head", None), nn.Linear):
+        raise ConfigError(
+            f"task.head=two_acos compares the features before the last layer, but {type(net).__name__} has no layer "
+            "named head. Use model=siamese or model=siamese_small, or another head"
+        )
+    net.head = nn.Identity()
