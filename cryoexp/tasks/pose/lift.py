@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 ROWS, COLUMNS = torch.triu_indices(4, 4)
-SCALE = torch.where(ROWS == COLUMNS, 1.0, 2.0).sqrt().double()
+SCALE = torch.where(ROWS == COLUMNS, 1.0, 2.0).double().sqrt()
 
 
 def lift(quaternions: Tensor) -> Tensor:
