@@ -140,7 +140,8 @@ def on_dataset(
     console.print(f"data    {data.describe()}")
     trainer = trainer_on(device)
     scores = dict(trainer.test(trained.task, datamodule=data, verbose=False)[0])
-    trained.task.products(trained.task.results, data, folder)
+    more = trained.task.products(trained.task.results, data, folder) or {}
+    scores |= {f"test/{name}": value for name, value in more.items()}
     if open_set:
         more = score_open_set(open_set, trained.task, data, device, keys.batch_size, folder)
         scores |= {f"test/{name}": value for name, value in more.items()}
@@ -214,7 +215,7 @@ def fit(data: DataModule, trained: Trained, open_set: bool = False) -> None:
         DataError: other classes, box, voxel size or contrast than in training.
     """
     info, passport, classes = data.info, trained.passport, trained.task.info.classes
-    if set(info.classes) != set(classes) and not open_set:
+    if set(info.classes) != set(classes) and trained.task.tells_classes and not open_set:
         raise DataError(
             f"the dataset's classes are {', '.join(info.classes)}; the network tells {', '.join(classes)} apart. "
             "They must be the same, in any order; open_set=true asks whether others are rejected"
@@ -227,7 +228,7 @@ def fit(data: DataModule, trained: Trained, open_set: bool = False) -> None:
                 "the dataset with scripts/simulate.py and give its path: files are brought to the network's scale"
             )
     data.normalise = Normalise(**passport["normalise"])
-    if info.classes != classes:
+    if info.classes != classes and trained.task.tells_classes:
         masses = dict(zip(passport["classes"], passport["masses"], strict=False))  # real data have none
         masses |= dict(zip(info.classes, info.masses, strict=False))
         data.info = replace(info, classes=classes, masses=[masses[name] for name in classes if name in masses])

@@ -42,7 +42,8 @@ class Report:
 
     def write(self) -> None:
         """Write all of it."""
-        self.task.products(self.task.results, self.data, self.folder)
+        more = self.task.products(self.task.results, self.data, self.folder) or {}
+        self.scores |= {f"test/{name}": value for name, value in more.items()}
         draw_curves(self.course, self.task.objective, self.folder / "figures" / "curves.png")
         manifest = self.manifest()
         _write_json(self.folder / "metrics.json", self.scores)

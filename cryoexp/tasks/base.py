@@ -56,6 +56,7 @@ class Task(pl.LightningModule):
 
     needs_sample: ClassVar[str]
     needs_output: ClassVar[str]
+    tells_classes: ClassVar[bool] = True  # whether the dataset's classes must be those of the training
     objective: ClassVar[str]  # the validation score that schedules follow and that sweepers get
     added_keys: ClassVar[dict[str, Any]] = {}  # of the config, with what checkpoints from before they existed stand for
 
@@ -123,8 +124,8 @@ class Task(pl.LightningModule):
         return []
 
     @abstractmethod
-    def products(self, results: Batch, data: Any, folder: Path) -> None:
-        """Write predictions and figures of the test split into the run folder."""
+    def products(self, results: Batch, data: Any, folder: Path) -> Scores | None:
+        """Write predictions and figures of the test split into the run folder; return scores that only these tell."""
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Predict on new data and write what comes of it into an empty folder: the work of ``scripts/predict.py``.

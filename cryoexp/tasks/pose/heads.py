@@ -34,12 +34,12 @@ def check_head(name: str) -> Name:
 
 
 def features(prediction: Tensor, head: Name) -> Tensor:
-    """Features `(b, k)` whose inner products say how near two images are: lifts, or unit vectors (two_acos)."""
+    """Features `(..., k)` whose inner products say how near two images are: lifts, or unit vectors (two_acos)."""
     if head == "two_acos":
-        return prediction / prediction.square().sum(1, keepdim=True).clamp_min(1e-8).sqrt()
-    factor = prediction.unflatten(1, (4, 4))
-    matrix = factor @ factor.transpose(1, 2)
-    return from_symmetric(matrix / matrix.diagonal(dim1=1, dim2=2).sum(1).clamp_min(1e-12)[:, None, None])
+        return prediction / prediction.square().sum(-1, keepdim=True).clamp_min(1e-8).sqrt()
+    factor = prediction.unflatten(-1, (4, 4))
+    matrix = factor @ factor.transpose(-1, -2)
+    return from_symmetric(matrix / factor.square().sum((-1, -2)).clamp_min(1e-12)[..., None, None])
 
 
 def distance_of(head: Name, inner: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The pose task."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.errors import ConfigError
+from cryoexp.inference.particles import Particles
 from cryoexp.physics.dihedral import D4, turned
 from cryoexp.physics.rotations import matrix_to_quaternion, quaternion_to_matrix, rotation_angle
 from cryoexp.seeds import torch_generator
@@ -20,15 +21,15 @@ from cryoexp.tasks.pose.heads import (
     Name,
     check_head,
     consistency_loss,
-    distance_of,
     features,
     pair_loss,
     regression_loss,
     true_distances,
 )
 from cryoexp.tasks.pose.lift import nearest_quaternion
+from cryoexp.tasks.pose.products import Stack, true_rotations, write_new, write_products
 from cryoexp.tasks.pose.recovery import Method, Recovery
-from cryoexp.tasks.pose.scores import distance_scores, o4_scores, pose_scores, solution_scores
+from cryoexp.tasks.pose.scores import o4_scores, pose_scores, solution_scores
 from cryoexp.tasks.pose.solve import Solver
 
 Calibration = Literal["none", "isotonic", "quantiles"]
@@ -46,11 +47,13 @@ class Pose(Task):
         landmarks: see `cryoexp.tasks.pose.recovery.Recovery`.
         refine_steps: of the refinement against distances.
         calibration: of the distances: none, isotonic (on validation) or quantiles (no truth, uniform views).
+        max_shift: pixels along x and y within which a particle is looked for off the centre, for the map.
         shared: see `Task`.
     """
 
     needs_sample = "projection"
     needs_output = "image_vector"
+    tells_classes = False  # another molecule can be tried, see docs/results/pose.md
     objective = "val/within_10deg"
 
     curve: Tensor
@@ -66,13 +69,14 @@ class Pose(Task):
         landmarks: int,
         refine_steps: int,
         calibration: Calibration,
+        max_shift: float,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
         self.head, self.weight_cap, self.consistency = check_head(head), weight_cap, consistency
         self.group = _group(symmetry)
         self.recovery = Recovery(method=recovery, landmarks=landmarks, steps=refine_steps)
-        self.calibration = calibration
+        self.calibration, self.max_shift = check_calibration(calibration), max_shift
         if head == "two_acos":
             _uncover(self.net)
         self.register_buffer("curve", identity())  # learned on validation where calibration is isotonic
@@ -119,9 +123,8 @@ class Pose(Task):
 
     def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Keep the features of turned and mirrored copies too."""
-        copies = [self(turned(batch["volume"], element)) for element in range(1, len(D4))]
-        found = torch.stack([self.answer(p.float())["feature"] for p in (prediction, *copies)], 1)
-        return {"index": batch["index"], "rotation": batch["rotation"], "feature": found}
+        copies = [prediction, *(self(turned(batch["volume"], element)) for element in range(1, len(D4)))]
+        return {**self.outputs(prediction, batch), **self.answer(torch.stack(copies, 1))}
 
     def answer(self, prediction: Tensor) -> Batch:
         """Features of images."""
@@ -154,18 +157,85 @@ class Pose(Task):
         if self.calibration != "isotonic":
             return []
         feature = results["feature"].double()
-        true = true_distances(results["rotation"], self.group)
-        pairs = torch.triu(torch.ones_like(true), 1) > 0
-        estimated = distance_of(self.head, feature @ feature.T)
-        self.curve.copy_(isotonic(estimated[pairs], true[pairs]))
-        return [f"distances calibrated on {int(pairs.sum()):,} pairs of validation"]
+        self.curve.copy_(identity())
+        estimated, true = self._distances(feature, results["rotation"].double())
+        self.curve.copy_(isotonic(estimated, true))
+        return [f"distances calibrated on {len(true):,} pairs of validation"]
 
-    def products(self, results: Batch, data: Any, folder: Path) -> None:
-        """Write orientations, maps and figures."""
+    def products(self, results: Batch, data: Any, folder: Path) -> Scores:
+        """Write orientations, maps and figures; return resolutions."""
+        index, truth = results["index"], results["rotation"].double()
+        stack = Stack(
+            images=lambda numbers: data.examples(index[numbers])[1],
+            rows=data.particles(index.numpy()),
+            optics=data.optics(),
+            voxel_size=self.info.voxel_size,
+            size=self.info.shape[-1],
+            contrast=self.info.contrast,
+            flipped=data.flipped,
+        )
+        distances = self._distances(results["feature"][:, 0].double(), truth)
+        return write_products(
+            stack, self.solution, truth, self.group, distances, data.reference, self.max_shift, self.device, folder
+        )
+
+    def answering(self, tta: str) -> nn.Module:
+        """Return the network that answers for an image and its copies, as the gauge needs them."""
+        super().answering(tta)
+        return WithCopies(self)
+
+    def write_answers(self, answers: Batch, particles: Particles, folder: Path) -> None:
+        """Write orientations and maps of new images."""
+        solution = self.solver(answers["feature"].double(), torch_generator(0, "training"))
+        training = particles.training
+        stack = Stack(
+            images=lambda numbers: training.normalise(particles.read(numbers.tolist())),
+            rows=particles.rows,
+            optics=particles.optics,
+            voxel_size=training.voxel_size,
+            size=training.shape[-1],
+            contrast=training.contrast,
+            flipped=training.flipped,
+        )
+        write_new(stack, solution, self.max_shift, self.device, folder)
+
+    def truth(self, particles: Particles) -> Batch:
+        """Rotations by the angles in the table."""
+        return {"rotation": true_rotations(particles.rows)}
+
+    def _distances(self, feature: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimated and true distances of all pairs of different images, `(m,)` each."""
+        true = true_distances(truth, self.group)
+        pairs = torch.triu(torch.ones_like(true), 1) > 0
+        return self.solver.pairs(feature).distances(slice(None), slice(None))[pairs], true[pairs]
 
     def _distance_scores(self, feature: Tensor, truth: Tensor) -> Scores:
-        every = slice(None)
-        return distance_scores(self.solver.pairs(feature).distances(every, every), true_distances(truth, self.group))
+        """Mean absolute error of the distances in radians."""
+        estimated, true = self._distances(feature, truth)
+        return {"distance_mae_rad": float((estimated - true).abs().mean())}
+
+
+class WithCopies(nn.Module):
+    """A network that answers for an image and its seven turned and mirrored copies: `(b, 8, k)`."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map `(b, c, y, x)` to `(b, 8, k)`, in the order of `cryoexp.physics.dihedral.D4`."""
+        return torch.stack([self.net(turned(images, element)) for element in range(len(D4))], 1)
+
+
+def check_calibration(name: str) -> str:
+    """Return the name of a calibration.
+
+    Raises:
+        ConfigError: another.
+    """
+    if name not in get_args(Calibration):
+        raise ConfigError(f"task.calibration={name}: choose one of {', '.join(get_args(Calibration))}")
+    return name
 
 
 def _group(symmetry: str) -> Tensor | None:

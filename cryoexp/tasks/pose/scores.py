@@ -49,8 +49,3 @@ def o4_scores(quaternions: Tensor, truth: Tensor) -> Scores:
     within = float((torch.rad2deg(errors) < 10).double().mean())
     return {"e_o4_mean_rad": float(errors.mean()), "e_o4_median_rad": float(errors.median()), "o4_within_10deg": within}
 
-
-def distance_scores(estimated: Tensor, true: Tensor) -> Scores:
-    """Mean absolute error of the `(n, n)` distances in radians, over all pairs of different images."""
-    pairs = torch.triu(torch.ones_like(true), 1) > 0
-    return {"distance_mae_rad": float((estimated - true)[pairs].abs().mean())}
