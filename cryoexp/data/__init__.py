@@ -3,6 +3,7 @@
 from cryoexp.data.datamodule import DataModule
 from cryoexp.data.description import DataInfo
 from cryoexp.data.projections import ProjectionData
+from cryoexp.data.projections_mrc import ProjectionMrcData
 from cryoexp.data.subtomograms import SubtomogramData
 from cryoexp.data.subtomograms_mrc import SubtomogramMrcData
 from cryoexp.data.sxt import SxtData
@@ -12,6 +13,7 @@ __all__ = [
     "DataInfo",
     "DataModule",
     "ProjectionData",
+    "ProjectionMrcData",
     "SubtomogramData",
     "SubtomogramMrcData",
     "SxtData",

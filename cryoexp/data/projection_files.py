@@ -13,7 +13,7 @@ import torch
 from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DataInfo, checksums, made_by, write_description
 from cryoexp.data.particles import STACK, TABLE
-from cryoexp.data.splits import check_split, split
+from cryoexp.data.splits import are_counts, check_split_of, split, split_counts
 from cryoexp.data.workers import single_threads
 from cryoexp.errors import ConfigError
 from cryoexp.io.mrc import Volume, create_images, write_volume
@@ -31,7 +31,7 @@ from cryoexp.simulate.projections import (
     surface_points,
 )
 from cryoexp.simulate.structures import Structure, load
-from cryoexp.simulate.views import ViewDistribution, Views
+from cryoexp.simulate.views import ShiftDistribution, ViewDistribution, Views
 
 MAP = "volume.mrc"
 CHUNK = 32  # images simulated at once, from one seed: the content does not depend on the number of workers
@@ -52,6 +52,7 @@ class ProjectionRecipe:
     angle_shift: Sequence[float]
     angle_coverage: Sequence[float]
     shift: float
+    shift_distribution: ShiftDistribution
     contrast: Literal["dark", "bright"]
     optics: ImageOptics
     projector: Literal["fourier", "astra"]
@@ -59,12 +60,12 @@ class ProjectionRecipe:
     seed: int
 
     def __post_init__(self) -> None:
-        check_split(self.split)
         for key in ("images", "box", "seed"):
             if not isinstance(getattr(self, key), int):
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must be a whole number")
         if self.images < 3:
             raise ConfigError(f"dataset.images={self.images}: three splits need at least 3")
+        check_split_of(self.split, self.images)
         for key in ("box", "voxel_size", "resolution"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"dataset.{key}={getattr(self, key)} must be positive")
@@ -86,6 +87,7 @@ class ProjectionRecipe:
             angle_shift=self.angle_shift,
             angle_coverage=self.angle_coverage,
             shift=self.shift,
+            shift_distribution=self.shift_distribution,
             defocus=self.optics.defocus if self.optics.ctf else (0.0, 0.0),
         )
 
@@ -126,13 +128,19 @@ def simulate(recipe: ProjectionRecipe, folder: Path) -> None:
     signal.update_header_stats()
     signal.close()
     particles = pd.concat(tables, ignore_index=True)
-    particles["cryoexpSplit"] = split(np.zeros(recipe.images), recipe.split, recipe.seed)
+    particles["cryoexpSplit"] = _split(recipe)
     optics = recipe.optics
     table = optics_block(
         recipe.voxel_size, recipe.box, optics.voltage, optics.cs, optics.amplitude_contrast, dimensionality=2
     )
     write_star(folder / TABLE, {"optics": table, "particles": particles})
     write_description(folder, _describe(recipe, structure, particles, folder))
+
+
+def _split(recipe: ProjectionRecipe) -> np.ndarray:
+    if are_counts(recipe.split):
+        return split_counts(recipe.split, recipe.seed)
+    return split(np.zeros(recipe.images), recipe.split, recipe.seed)
 
 
 def read_views(particles: pd.DataFrame, voxel_size: float) -> Views:
@@ -182,6 +190,18 @@ def _describe(recipe: ProjectionRecipe, structure: Structure, particles: pd.Data
             "share_of_rotations": round(recipe.distribution().share, 4),
             "sources": {structure.name: structure.origin},
             "radii_angstrom": {structure.name: round(float(structure.radius), 1)},
+            **_units(structure, recipe.voxel_size),
         },
         checksum=checksums(folder),
     )
+
+
+def _units(structure: Structure, pixel_size: float) -> dict[str, float]:
+    """What one is worth in a line integral through the structure's own file, summed over its voxels (Da/Å²).
+
+    And the standard deviation, in Da/Å², of noise whose variance is one in those units in a pixel as large as a voxel
+    of the file; on pixels of another size noise of the same density. Zoo and atoms have no voxels: the pixel's.
+    """
+    voxel = structure.voxel_size or pixel_size
+    line = structure.unit * voxel
+    return {"line_integral": float(f"{line:.9g}"), "noise_unit": float(f"{line * voxel / pixel_size:.9g}")}

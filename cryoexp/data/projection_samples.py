@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cryoexp.data.datamodule import Batch, Samples
+from cryoexp.data.projection_augment import Turns, drawn_turns
 from cryoexp.data.sampler import Draw
 from cryoexp.io.mrc import open_stack
 from cryoexp.seeds import torch_generator
@@ -19,7 +20,7 @@ class ProjectionSamples(Samples):
     """One split.
 
     A batch holds the truth (rotation, shift, defocus), the random numbers of the noise, and the noise-free signal;
-    without a signal its views are new and still to be projected.
+    without a signal its views are new and still to be projected. In training it says how images are to be turned.
 
     Args:
         stack: noise-free images of the whole dataset.
@@ -30,7 +31,8 @@ class ProjectionSamples(Samples):
         fixed_seed: of the noise that stays.
         fresh_seed: of the noise of each epoch; None: it stays.
         distribution: of new views in every epoch, drawn with ``views_seed``; None: the stored images.
-        views_seed: of those.
+        views_seed: of those, and of how images are turned.
+        turns: how images are turned in training.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class ProjectionSamples(Samples):
         fresh_seed: int | None,
         distribution: ViewDistribution | None,
         views_seed: int,
+        turns: Turns,
     ) -> None:
         self.stack, self.shape, self.item, self.views = stack, shape, item, views
         self.noisy, self.fixed_seed, self.fresh_seed = noisy, fixed_seed, fresh_seed
-        self.distribution, self.views_seed = distribution, views_seed
+        self.distribution, self.views_seed, self.turns = distribution, views_seed, turns
         self._images: np.ndarray | None = None
         self._epoch, self._fresh = -1, views
 
@@ -79,7 +82,7 @@ class ProjectionSamples(Samples):
             batch["signal"] = torch.from_numpy(np.stack([self.images[i] for i in items]))[:, None]
         if self.noisy:
             batch["noise"] = torch.stack([self._noise(d) for d in draws])
-        return batch
+        return batch | drawn_turns(self.turns, draws, items, self.views_seed)
 
     def _views_of(self, epoch: int) -> Views:
         """All views of an epoch, from one seed: they depend on neither batches, workers nor ranks."""

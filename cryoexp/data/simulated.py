@@ -43,6 +43,12 @@ class Simulated(DataModule):
             content["structures"] = [fingerprint(s) for s in self.recipe.structures]
         return content
 
+    @property
+    def snr_requested(self) -> float | str:
+        """What was asked for, for dataset.yaml."""
+        asked = getattr(self, "snr", None)
+        return "dose" if asked is None else float(asked)
+
     def prepare_data(self) -> None:
         """Simulate the dataset, unless it is in the cache. Lightning asks again before every loop."""
         if self.folder is None:
@@ -65,6 +71,5 @@ class Simulated(DataModule):
         self.write_observed(folder)
         info = read_description(folder)
         measured = {support: round(float(value), 6) for support, value in self.snr_measured.items()}
-        asked = getattr(self, "snr", None)
-        made = {**info.made_by, "snr_requested": "dose" if asked is None else asked, "snr_measured": measured}
+        made = {**info.made_by, "snr_requested": self.snr_requested, "snr_measured": measured}
         write_description(folder, replace(info, made_by=made, checksum=checksums(folder)))

@@ -17,6 +17,32 @@ def check_split(shares: tuple[float, ...]) -> None:
         raise ConfigError(f"dataset.split={list(shares)}: give three shares that add up to 1")
 
 
+def are_counts(shares: tuple[float, ...]) -> bool:
+    """Whether a split is given by whole numbers of items, not by shares."""
+    return all(isinstance(share, int) and not isinstance(share, bool) for share in shares)
+
+
+def check_split_of(shares: tuple[float, ...], items: int) -> None:
+    """Refuse what is neither three shares that add up to one nor three numbers that add up to the items.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    if not are_counts(shares):
+        check_split(shares)
+    elif len(shares) != 3 or min(shares) < 1 or sum(shares) != items:
+        raise ConfigError(
+            f"dataset.split={list(shares)}: give three shares that add up to 1, or three numbers of images that add up "
+            f"to the {items:,} there are"
+        )
+
+
+def split_counts(counts: tuple[float, ...], seed: int) -> np.ndarray:
+    """Assign train, val or test to as many items as ``counts`` says, at random."""
+    names = np.repeat(np.array(SPLITS, dtype=object), [int(count) for count in counts])
+    return numpy_generator(seed, "split").permutation(names)
+
+
 def split(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
     """Assign train, val or test to each item, the same shares within every class."""
     out = np.empty(len(labels), dtype=object)

@@ -13,10 +13,10 @@ from cryoexp.data.description import DESCRIPTION, read_description
 from cryoexp.data.real_files import cut
 from cryoexp.errors import DataError
 from cryoexp.inference.files import Item, load, raise_all
-from cryoexp.inference.grid import to_grid
 from cryoexp.inference.picks import find_places
 from cryoexp.inference.request import Request, Training, times
 from cryoexp.inference.tables import find_particles
+from cryoexp.physics.grid import to_grid
 
 
 class Particles:

@@ -62,6 +62,21 @@ def turned(images: Tensor, element: int) -> Tensor:
     return images
 
 
+def turned_each(images: Tensor, elements: Tensor) -> Tensor:
+    """Turn every image by an element of its own.
+
+    Args:
+        images: `(b, ..., y, x)`, square.
+        elements: `(b,)` whole numbers 0 to 7.
+    """
+    out = torch.empty_like(images)
+    chosen = elements.cpu()
+    for element in chosen.unique().tolist():
+        rows = (chosen == element).nonzero()[:, 0].to(images.device)
+        out[rows] = turned(images[rows], element)
+    return out
+
+
 def _reversed(images: Tensor, axis: int) -> Tensor:
     """Reverse an axis about index N // 2."""
     flipped = images.flip(axis)

@@ -43,6 +43,8 @@ class Structure:
     step: float
     blur: float
     origin: str  # where it came from, for dataset.yaml
+    unit: float = 1.0  # Da/Å³ of one in the values of its map
+    voxel_size: float | None = None  # Å, of its map
 
     @property
     def mask(self) -> np.ndarray:
@@ -151,9 +153,11 @@ def _from_atoms(path: Path, step: float, blur: float) -> Structure:
 
 def _from_map(path: Path, step: float, blur: float) -> Structure:
     volume = mrc.read_volume(path)
-    data = volume.data - np.median(volume.data)
-    if data.max() <= 0:
+    data, note = volume.data - np.median(volume.data), "mass estimated"
+    if not data.any():
         raise DataError(f"{path}: the map is empty or constant")
+    if (data.astype(np.float64) ** 3).sum() < 0:  # matter is what lies far on one side of the solvent
+        data, note = -data, "mass estimated, inverted: its matter was negative"
     # a map says nothing of its mass: Otsu's threshold gives the envelope, 1.21 Å³/Da the mass
     inside = data > threshold_otsu(data)
     mass = inside.sum() * volume.voxel_size**3 / VOLUME_PER_DALTON / 1000
@@ -165,14 +169,17 @@ def _from_map(path: Path, step: float, blur: float) -> Structure:
     axis = np.arange(-half, half + 1) * step / volume.voxel_size
     where = np.meshgrid(*(axis + c for c in centre), indexing="ij")
     density = ndimage.map_coordinates(smooth, where, order=3, mode="constant")
+    in_daltons = _to_daltons(density, mass, step)
     return Structure(
         _name(path),
         float(mass),
         radius,
-        _to_daltons(density, mass, step),
+        in_daltons,
         step,
         blur,
-        f"{path.name} (mass estimated)",
+        f"{path.name} ({note})",
+        unit=float(in_daltons.max() / density.max()),
+        voxel_size=volume.voxel_size,
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from cryoexp.errors import ConfigError
 from cryoexp.physics.rotations import euler_to_matrix
 
+ShiftDistribution = Literal["uniform", "triangular"]
 ANGLES = ("rot", "tilt", "psi")
 TURN = (2.0, 1.0, 2.0)  # all rotations: rot, tilt and psi in units of π
 
@@ -47,7 +48,8 @@ class ViewDistribution:
             (each angle uniform by itself, which crowds the views near the poles).
         angle_shift: of rot, tilt and psi, in units of π.
         angle_coverage: of rot, tilt and psi, in units of π.
-        shift: particles lie uniformly within ± this many pixels of the centre along x and y.
+        shift: particles lie within ± this many pixels of the centre along x and y.
+        shift_distribution: uniform, or triangular (densest at the centre, and cut to whole pixels towards it).
         defocus: uniform between these two, µm, positive is underfocus.
 
     Raises:
@@ -58,6 +60,7 @@ class ViewDistribution:
     angle_shift: Sequence[float]
     angle_coverage: Sequence[float]
     shift: float
+    shift_distribution: ShiftDistribution
     defocus: Sequence[float]
 
     def __post_init__(self) -> None:
@@ -66,6 +69,9 @@ class ViewDistribution:
         _check_angles(self.angle_shift, self.angle_coverage)
         if not (math.isfinite(self.shift) and self.shift >= 0):
             raise ConfigError(f"dataset.shift={self.shift} must not be negative")
+        if self.shift_distribution not in get_args(ShiftDistribution):
+            known = ", ".join(get_args(ShiftDistribution))
+            raise ConfigError(f"dataset.shift_distribution={self.shift_distribution}: choose one of {known}")
         if not _are_numbers(self.defocus, 2) or not 0 <= self.defocus[0] <= self.defocus[1] <= 50:
             raise ConfigError(
                 f"dataset.optics.defocus={self.defocus}: give the least and the largest, within 0..50 µm "
@@ -85,10 +91,17 @@ class ViewDistribution:
         """
         rot, tilt, psi = (low + (high - low) * _uniform(n, generator) for low, high in self._measure())
         angles = torch.stack([rot, tilt.clamp(-1, 1).arccos() if self.rotations == "haar" else tilt, psi], 1)
-        shifts = self.shift * (2 * torch.stack([_uniform(n, generator), _uniform(n, generator)], 1) - 1)
+        shifts = self._shifts(n, generator)
         low, high = self.defocus
         defocus = 1e4 * (low + (high - low) * _uniform(n, generator))
         return Views(euler_to_matrix(angles), shifts.float(), defocus.float())
+
+    def _shifts(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw `(n, 2)` x, y in pixels; the difference of two uniform numbers is triangular."""
+        first = torch.stack([_uniform(n, generator), _uniform(n, generator)], 1)
+        if self.shift_distribution == "uniform":
+            return self.shift * (2 * first - 1)
+        return (self.shift * (first - torch.stack([_uniform(n, generator), _uniform(n, generator)], 1))).trunc()
 
     def _bounds(self) -> list[tuple[float, float]]:
         """Least and largest rot, tilt and psi in radians."""

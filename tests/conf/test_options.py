@@ -11,14 +11,17 @@ from omegaconf import OmegaConf
 from cryoexp.assemble import make_data, make_task, make_trainer
 from cryoexp.cli import CONF
 from cryoexp.config.build import build
-from cryoexp.config.check import GIVEN, check, parameters
+from cryoexp.config.check import GIVEN, check, check_node, parameters
 from cryoexp.data import DataModule
 from cryoexp.errors import ConfigError
 from cryoexp.report.history import History
 from tests.conftest import TINY
 
 APART = ("paths", "local", "hydra", "sweep", "optimizer", "scheduler")
-UNSET = {"subtomograms_mrc": ["dataset.path=/where/they/are"]}  # keys only the user knows, by dataset
+UNSET = {  # keys only the user knows, by dataset
+    "subtomograms_mrc": ["dataset.path=/where/they/are"],
+    "projections_mrc": ["dataset.path=/where/they/are"],
+}
 OPTIONS = sorted((f.parent.name, f.stem) for f in CONF.glob("*/*.yaml") if f.parent.name not in APART)
 
 
@@ -42,8 +45,10 @@ def test_every_dataset_composes_and_can_be_made(composed, name):
 
 @pytest.mark.parametrize("name", sorted(UNSET))
 def test_what_only_the_user_knows_is_asked_for_by_name(composed, name):
-    with pytest.raises(ConfigError, match=r"^dataset\.path has no value. Give one: .* dataset\.path=<value>$"):
-        check(composed(f"dataset={name}", tiny=False))
+    task = task_for(composed, name)
+    cfg = composed(*([f"task={task}"] if task else []), f"dataset={name}", tiny=False)
+    with pytest.raises(ConfigError, match=r"^dataset\.path has no value(\. Give one: .* dataset\.path=<value>)?$"):
+        check(cfg) if task else check_node("dataset", cfg.dataset)
 
 
 def task_for(composed, dataset):

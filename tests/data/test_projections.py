@@ -8,7 +8,6 @@ import torch
 from scipy import stats
 
 from cryoexp import cores
-from cryoexp.config.build import build
 from cryoexp.data.projection_files import read_views
 from cryoexp.data.sampler import Draw
 from cryoexp.errors import ConfigError, DataError
@@ -17,23 +16,9 @@ from cryoexp.io.star import read_star
 from cryoexp.physics.noise import variance
 from cryoexp.physics.projection import project, transform
 from cryoexp.physics.rotations import euler_to_matrix
+from tests.data.views import make, rows
 
-SMALL = ["dataset=projections", "dataset.images=80", "dataset.box=52", "snr=0.1"]
-
-
-@pytest.fixture
-def make(composed):
-    def make(*overrides):
-        data = build(composed(*SMALL, *overrides, tiny=False).dataset)
-        data.prepare_data()
-        data.setup()
-        return data
-
-    return make
-
-
-def rows(data, split="train", epoch=-1, count=7):
-    return data.splits[split].__getitems__([Draw(epoch, i) for i in range(count)])
+__all__ = ["make"]
 
 
 def test_folder_holds_public_formats(make):

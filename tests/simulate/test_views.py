@@ -10,7 +10,8 @@ from cryoexp.physics.rotations import euler_to_matrix, matrix_to_euler, quaterni
 from cryoexp.simulate.views import ViewDistribution
 
 SETTINGS = {
-    "rotations": "haar", "angle_shift": [0, 0, 0], "angle_coverage": [2, 1, 2], "shift": 3.0, "defocus": [1.0, 2.5],
+    "rotations": "haar", "angle_shift": [0, 0, 0], "angle_coverage": [2, 1, 2], "shift": 3.0,
+    "shift_distribution": "uniform", "defocus": [1.0, 2.5],
 }  # fmt: skip
 
 
@@ -84,6 +85,17 @@ def test_shifts_and_defocus_fill_their_ranges():
     assert abs(np.corrcoef(views.shifts.T.numpy())[0, 1]) < 0.03
 
 
+def test_triangular_shifts_are_whole_pixels_densest_at_the_centre():
+    """Cut towards zero, as the original project does: P(0) is that of (−1, 1)."""
+    shifts = draw(shift=4.0, shift_distribution="triangular").shifts
+    assert torch.equal(shifts, shifts.round())
+    assert float(shifts.abs().max()) == 3
+    assert float((shifts == 0).float().mean()) == pytest.approx(7 / 16, abs=0.01)
+    for k in (1, 2, 3):  # the area of the triangle between k and k + 1, on both sides
+        share = float((shifts.abs() == k).float().mean())
+        assert share == pytest.approx(((4 - k) ** 2 - (3 - k) ** 2) / 16, abs=0.01)
+
+
 def test_same_seed_same_views():
     assert torch.equal(draw(10).rotations, draw(10).rotations)
     assert not torch.equal(draw(10).rotations, draw(10, seed=1).rotations)
@@ -100,6 +112,7 @@ def test_same_seed_same_views():
         ({"angle_shift": [0, 0.5, 0]}, "tilt with a coverage of 1 must be between 0 and 0"),
         ({"angle_shift": [0, 0, -0.5]}, "psi must be between 0 and 2"),
         ({"shift": -1.0}, "must not be negative"),
+        ({"shift_distribution": "normal"}, "normal: choose one of uniform, triangular"),
         ({"shift": float("nan")}, "must not be negative"),
         ({"defocus": [-1.0, 2.0]}, r"optics\.defocus.*0\.\.50"),
         ({"defocus": [2.0, 1.0]}, "least and the largest"),

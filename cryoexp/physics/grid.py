@@ -1,20 +1,21 @@
-"""Bring a volume onto the grid a network was trained on: voxel size and box in one step."""
+"""Bring a volume or an image onto the grid of a network: voxel size and box in one step."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 
 def to_grid(volume: np.ndarray, shape: Sequence[int], step: float) -> np.ndarray:
-    """Resample a volume about its centre; beyond its borders it is mirrored.
+    """Resample a volume, or an image, about its centre; beyond its borders it is mirrored.
 
     With ``step`` 1 voxels are copied. Otherwise the volume is expanded in cosines, which are cut at the lower of the
     two Nyquist frequencies and evaluated at the new voxels: Fourier cropping or padding, for any ratio of voxel sizes
     and without the jump from one border to the other that a periodic transform would see.
 
     Args:
-        volume: `(z, y, x)`.
-        shape: (z, y, x) of the result.
+        volume: `(z, y, x)`, or an image `(y, x)`.
+        shape: of the result, as many axes.
         step: voxel size of the result over that of the volume.
     """
     for axis, size in enumerate(shape):
@@ -33,6 +34,7 @@ def _mirrored(here: int, size: int) -> np.ndarray:
     return np.minimum(at, 2 * here - 1 - at)
 
 
+@lru_cache(16)
 def _cosines(here: int, size: int, step: float) -> np.ndarray:
     """Matrix `(size, here)` from old to new voxels along one axis."""
     old = np.arange(here)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cryoexp.inference.grid import to_grid
+from cryoexp.physics.grid import to_grid
 
 
 def blob(size, voxel, width=30.0, at=(8.0, -15.0, 22.0)):
