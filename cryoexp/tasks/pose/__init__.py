@@ -1,0 +1,1 @@
+"""Orientations of single particles from learned pairwise distances."""
