@@ -1,0 +1,1 @@
+"""Orientations of projections."""
