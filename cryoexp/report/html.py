@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
 
 from cryoexp.report.manifest import plain
+from cryoexp.view3d.scene import SUFFIX
 
 TITLES = {
     "curves": "Training",
@@ -21,9 +23,24 @@ TITLES = {
     "coverage": "Rejecting the uncertain",
     "embedding": "Map of the embeddings",
     "mistakes": "The surest mistakes",
+    "reconstruction": "The reconstruction, and from where it was seen",
+    "errors": "Orientation errors",
+    "distances": "Distances between pairs",
+    "directions": "Viewing directions",
+    "fsc": "Fourier shell correlation",
+    "slices": "Truth and reconstruction",
     "examples": "Examples from the test split",
 }
 HEADLINES = 4  # scores shown large
+# those that tell a task's story, in this order; others fill up
+CHOSEN = (
+    "accuracy", "balanced_accuracy", "f1_macro",
+    "e_so3_median_deg", "pairs_e_so3_median_deg", "regression_e_so3_median_deg", "distance_mae_rad",
+    "miou", "dice", "surface_error_vox",
+    "f1", "precision", "recall", "center_error_vox",
+)  # fmt: skip
+WRITTEN = {"e so3": "E_SO3", "e o4": "E_O4", "distance mae": "distance MAE", "miou": "mIoU"}
+UNITS = {"_deg": "°", "_rad": " rad", "_vox": " voxels", "_angstrom": " Å"}  # that names of scores end with
 ROWS = 6  # of each table of predictions
 WIDE = 1.8  # width over height from which a figure takes the whole page
 
@@ -41,7 +58,7 @@ def write_page(
     """Write the page from what the run folder holds.
 
     Args:
-        folder: the run folder; its figures/*.png are embedded, the first rows of its predictions/*.csv shown.
+        folder: the run folder; its figures/*.png and *.view.json are embedded, the first rows of its predictions/*.csv shown.
         scores: flat, as in metrics.json.
         manifest: as in manifest.json.
         data: one line on the data.
@@ -58,7 +75,8 @@ def write_page(
         headline=_headline(scores, classes),
         course=plain(course),
         objective=objective,
-        figures=[_figure(path) for path in sorted((folder / "figures").glob("*.png"), key=_order)],
+        figures=[_figure(path) for path in sorted((folder / "figures").glob("*.png"), key=_order) if not _is_of_view(path)],
+        views=[_view(path) for path in sorted((folder / "figures").glob(f"*{SUFFIX}"), key=_order)],
         classes=_by_class(scores, classes),
         tables=_tables(folder),
         commands=_commands(folder, manifest),
@@ -87,23 +105,38 @@ def _facts(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def _headline(scores: dict[str, float], classes: list[str]) -> list[dict[str, str]]:
-    """Scores of the test that are not of a single class, each with that of validation."""
+    """Scores of the test that are not of a single class, each with that of validation; the telling ones first."""
     names = [n.removeprefix("test/") for n in scores if n.startswith("test/") and not _class_of(n, classes)]
+    names = [n for n in names if n != "loss" and not n.endswith(("_low", "_high"))]
+    chosen = [n for n in CHOSEN if n in names]
     return [
         {
-            "name": "test " + name.replace("_", " "),
-            "value": f"{scores['test/' + name]:.3f}",
-            "val": f"{scores['val/' + name]:.3f}" if "val/" + name in scores else "",
+            "name": "test " + _without_unit(name),
+            "value": _with_unit(scores["test/" + name], name),
+            "val": _with_unit(scores["val/" + name], name) if "val/" + name in scores else "",
             "interval": _interval(scores, name),
         }
-        for name in [n for n in names if n != "loss"][:HEADLINES]
+        for name in [*chosen, *(n for n in names if n not in chosen)][:HEADLINES]
     ]
+
+
+def _without_unit(name: str) -> str:
+    ends = [end for end in UNITS if name.endswith(end)]
+    name = name.removesuffix(*ends or [""]).replace("_", " ")
+    for plain_name, written in WRITTEN.items():
+        name = name.replace(plain_name, written)
+    return name
+
+
+def _with_unit(value: float, name: str) -> str:
+    unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+    return f"{value:.2f}{unit}" if unit == "°" else f"{value:.3f}{unit}"
 
 
 def _interval(scores: dict[str, float], name: str) -> str:
     """Both ends of a score's interval, where it has one."""
     low, high = scores.get(f"test/{name}_low"), scores.get(f"test/{name}_high")
-    return "" if low is None or high is None else f"{low:.3f} … {high:.3f}"
+    return "" if low is None or high is None else f"{_with_unit(low, name)} … {_with_unit(high, name)}"
 
 
 def _by_class(scores: dict[str, float], classes: list[str]) -> dict[str, Any]:
@@ -154,17 +187,40 @@ def _commands(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
 def _figure(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # PNG keeps them there
+    return {"stem": path.stem, "title": _title(path), "wide": width > WIDE * height, "source": _embedded(content)}
+
+
+def _view(path: Path) -> dict[str, Any]:
+    """A scene as written by `cryoexp.view3d`, with its picture for browsers that cannot turn it."""
+    picture = path.with_name(f"{_stem(path)}.png")
+    text = path.read_text(encoding="utf-8").replace("<", "\\u003c")  # only strings hold it, and none ends the script
     return {
-        "stem": path.stem,
-        "title": TITLES.get(path.stem, path.stem.replace("_", " ").capitalize()),
-        "wide": width > WIDE * height,
-        "source": "data:image/png;base64," + base64.b64encode(content).decode(),
+        "title": _title(path),
+        "scene": Markup(text),
+        "picture": _embedded(picture.read_bytes()) if picture.is_file() else "",
     }
+
+
+def _is_of_view(path: Path) -> bool:
+    """Tell whether a picture is one of a scene, shown with it."""
+    return path.with_name(path.stem + SUFFIX).is_file()
+
+
+def _embedded(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _title(path: Path) -> str:
+    return TITLES.get(_stem(path), _stem(path).replace("_", " ").capitalize())
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX).removesuffix(".png")
 
 
 def _order(path: Path) -> tuple[int, str]:
     known = list(TITLES)
-    return (known.index(path.stem) if path.stem in known else len(known), path.stem)
+    return (known.index(_stem(path)) if _stem(path) in known else len(known), _stem(path))
 
 
 def _pairs(manifest: dict[str, Any]) -> dict[str, str]:
