@@ -29,6 +29,9 @@ class ParticleData(DataModule):
     measured: int = 64  # items over which the SNR is measured
     signal_name: ClassVar[str] = "noise-free"  # what `examples` shows beside the finished samples
 
+    reference: Tensor | None = None  # `(z, y, x)` the map that images show, where it is known
+    flipped: bool = False  # whether images have had the signs of their CTF taken out
+
     folder: Path | None
     table: pd.DataFrame
     optics_table: pd.DataFrame

@@ -148,6 +148,7 @@ class ProjectionData(ParticleData, Simulated):
         self.optics_table, self.table = blocks["optics"], blocks["particles"]
         open_stack(self.folder / STACK, (len(self.table), *info.shape))
         self.simulator = self.recipe.simulator(torch.from_numpy(read_volume(self.folder / MAP).data))
+        self.reference = self.simulator.density
         self.sigma = self._sigma(info)
         return info, {name: self._samples(name, info) for name in SPLITS}
 

@@ -71,7 +71,7 @@ class ProjectionMrcData(ParticleData):
         super().__init__(**shared)
         if contrast not in ("dark", "bright"):
             raise ConfigError(f"dataset.contrast={contrast}: choose one of dark, bright")
-        self.contrast, self.check_values = contrast, check_values
+        self.contrast, self.check_values, self.flipped = contrast, check_values, ctf == "flip"
         self.asked = RealProjections(
             path=path,
             box=box,

@@ -195,7 +195,7 @@ class Pose(Task):
             voxel_size=training.voxel_size,
             size=training.shape[-1],
             contrast=training.contrast,
-            flipped=training.flipped,
+            flipped=training.ctf == "flip",
         )
         write_new(stack, solution, self.max_shift, self.device, folder)
 
