@@ -58,7 +58,8 @@ def write_page(
     """Write the page from what the run folder holds.
 
     Args:
-        folder: the run folder; its figures/*.png and *.view.json are embedded, the first rows of its predictions/*.csv shown.
+        folder: the run folder; its figures/*.png and *.view.json are embedded, the first rows of its
+            predictions/*.csv shown.
         scores: flat, as in metrics.json.
         manifest: as in manifest.json.
         data: one line on the data.
@@ -75,8 +76,8 @@ def write_page(
         headline=_headline(scores, classes),
         course=plain(course),
         objective=objective,
-        figures=[_figure(path) for path in sorted((folder / "figures").glob("*.png"), key=_order) if not _is_of_view(path)],
-        views=[_view(path) for path in sorted((folder / "figures").glob(f"*{SUFFIX}"), key=_order)],
+        figures=[_figure(path) for path in _found(folder, "*.png") if not _is_of_view(path)],
+        views=[_view(path) for path in _found(folder, f"*{SUFFIX}")],
         classes=_by_class(scores, classes),
         tables=_tables(folder),
         commands=_commands(folder, manifest),
@@ -216,6 +217,11 @@ def _title(path: Path) -> str:
 
 def _stem(path: Path) -> str:
     return path.name.removesuffix(SUFFIX).removesuffix(".png")
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Figures in the order of their titles."""
+    return sorted((folder / "figures").glob(pattern), key=_order)
 
 
 def _order(path: Path) -> tuple[int, str]:

@@ -39,18 +39,20 @@ def _mesh(ax: Axes, item: Item, seen: dict[str, np.ndarray], radius: float, unit
     faces = item.arrays["faces"].astype(np.int64)
     corners = seen["vertices"][faces]
     normal = _normals(seen["vertices"], faces, corners)
-    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # both sides are lit
-    light = 0.35 + 0.65 * (normal @ LIGHT).clip(0)
+    lit = normal * np.where(normal[:, 2:] < 0, -1, 1)  # both sides are
+    light = 0.35 + 0.65 * (lit @ LIGHT).clip(0)
     colour = np.tile(to_rgb(item.look["colour"]), (len(faces), 1))
     if "colours" in item.arrays:
         colour = item.arrays["colours"][faces].mean(1) / 255
-    opacity = item.look["opacity"]
+    opacity, shown = item.look["opacity"], np.arange(len(faces))
+    if opacity < 1:  # as in the report, one layer only: the side that faces the viewer
+        shown = np.flatnonzero(normal[:, 2] > 0)
     rgba = np.column_stack([colour * light[:, None], np.full(len(colour), opacity)])
     depth = corners[..., 2].mean(1)
-    for layer, rows in _layers(depth, radius):
-        rows = rows[np.argsort(depth[rows])]
+    for layer, rows in _layers(depth[shown], radius):
+        rows = shown[rows][np.argsort(depth[shown[rows]])]
         # edges in the same colour close the hairlines between triangles; over see-through ones they would show
-        edge = {"edgecolors": rgba[rows], "linewidths": 0.3} if opacity == 1 else {"antialiaseds": False}
+        edge = {"edgecolors": rgba[rows], "linewidths": 0.3} if opacity == 1 else {"linewidths": 0}
         ax.add_collection(PolyCollection(corners[rows, :, :2], facecolors=rgba[rows], zorder=layer, **edge))  # type: ignore[arg-type]
 
 
@@ -115,13 +117,13 @@ def _axes(ax: Axes, camera: np.ndarray, radius: float) -> None:
     for name, axis in zip("xyz", camera.T, strict=True):
         tip = corner + 0.13 * radius * axis[:2]
         ax.plot(*np.stack([corner, tip]).T, color="0.3", linewidth=1, zorder=LAYERS + 1)
-        ax.text(*(corner + 0.17 * radius * axis[:2]), name, ha="center", va="center", fontsize=8, zorder=LAYERS + 1)
+        x, y = corner + 0.17 * radius * axis[:2]
+        ax.text(x, y, name, ha="center", va="center", fontsize=8, zorder=LAYERS + 1)
 
 
 def _legend(ax: Axes, scene: Scene3d) -> None:
     marks = []
     for item in scene.items:
-        style = {"marker": {"mesh": "s", "points": "o", "arrows": ">"}[item.kind], "linestyle": "none"}
         scale = item.look.get("scale")
         if scale:
             shades = LinearSegmentedColormap.from_list("", scale["colours"])
@@ -129,5 +131,6 @@ def _legend(ax: Axes, scene: Scene3d) -> None:
             bar = ax.figure.colorbar(map_, ax=ax, shrink=0.5, pad=0.02)
             bar.set_label(scale["label"])
         colour = scale["colours"][len(scale["colours"]) // 2] if scale else item.look["colour"]
-        marks.append(Line2D([], [], color=colour, label=item.name, markersize=7, **style))
+        marker = {"mesh": "s", "points": "o", "arrows": ">" if item.look.get("head") else "_"}[item.kind]
+        marks.append(Line2D([], [], color=colour, label=item.name, markersize=7, marker=marker, linestyle="none"))
     ax.legend(handles=marks, frameon=False, loc="upper left", fontsize=8).set_zorder(LAYERS + 2)

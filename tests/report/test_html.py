@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cryoexp import plotting
-from cryoexp.report.html import write_page
+from cryoexp.report.html import HEADLINES, write_page
 
 MANIFEST = {
     "command": "python train.py snr=inf overwrite=true", "overrides": ["snr=inf", "overwrite=true"],
@@ -60,6 +60,26 @@ def test_one_page_with_everything(page, tmp_path):
     assert re.search(r"<td>ring</td><td[^>]*>0\.750</td>", text)
     assert "test f1 ring" not in text  # a class has no card
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_telling_scores_come_first_with_their_units(tmp_path):
+    scores = {
+        "test/e_so3_mean_deg": 5.0, "test/loss": 1.0, "test/e_o4_mean_rad": 0.05, "test/distance_mae_rad": 0.04321,
+        "test/pairs_e_so3_median_deg": 4.5, "test/e_so3_median_deg_low": 2.5, "test/e_so3_median_deg_high": 3.5,
+        "test/e_so3_median_deg": 3.0, "val/e_so3_median_deg": 2.75,
+    }  # fmt: skip
+    write_page(tmp_path, scores, MANIFEST, "", course=[], objective="val/x", classes=[])
+    text = (tmp_path / "report.html").read_text()
+    cards = re.findall(r'<div class="card"><b>(.*?)</b><span>(.*?)</span>', text)
+    assert cards == [
+        ("3.00°", "test E_SO3 median"),
+        ("4.50°", "test pairs E_SO3 median"),
+        ("0.043 rad", "test distance MAE"),
+        ("5.00°", "test E_SO3 mean"),
+    ]
+    assert len(cards) == HEADLINES
+    assert "95 %: 2.50° … 3.50°" in text
+    assert "validation 2.75°" in text
 
 
 def test_commands_to_go_on(page, tmp_path):

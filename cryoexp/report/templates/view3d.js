@@ -147,11 +147,14 @@ function view(figure) {
     stage.remove();
     if (still) still.hidden = false;
     figure.dataset.state = "still";
-    element("p", figure, {}, "This browser has no WebGL 2: the view cannot be turned here" + (still ? ", this is a picture of it." : "."));
+    element("p", figure, {}, "WebGL 2 does not work in this browser: the view cannot be turned here" + (still ? ", this is a picture of it." : "."));
   };
   if (!gl) return giveUp();
-  const programs = Object.fromEntries(Object.entries(SOURCES).map(([kind, source]) => [kind, program(gl, source)]));
-  const parts = scene.items.map(item => upload(gl, item, programs));
+  let parts;
+  try {
+    const programs = Object.fromEntries(Object.entries(SOURCES).map(([kind, source]) => [kind, program(gl, source)]));
+    parts = scene.items.map(item => upload(gl, item, programs));
+  } catch (error) { console.error(error); return giveUp(); }
   const start = {azimuth: scene.azimuth, elevation: scene.elevation, zoom: 1, x: 0, y: 0}, eye = {...start};
   let turning = !matchMedia("(prefers-reduced-motion: reduce)").matches, visible = false, last = 0, asked = 0;
   if (still) still.hidden = true;
@@ -279,12 +282,13 @@ function view(figure) {
     const number = value => String(+value.toPrecision(3));
     entry.append(item.scale ? `${item.name}; ${item.scale.label} ${number(item.scale.low)} to ${number(item.scale.high)}` : item.name);
   }
-  element("span", legend, {class: "hint"}, HINT);
-  const button = element("button", legend, {type: "button", "aria-label": "start or stop turning"}, turning ? "stop" : "turn");
+  const hint = element("span", legend, {class: "hint"}, HINT);
+  const button = element("button", hint, {type: "button", "aria-label": "start or stop turning"}, turning ? "stop" : "turn");
   button.onclick = () => { turning = !turning; last = 0; button.textContent = turning ? "stop" : "turn"; ask(); };
-  element("button", legend, {type: "button"}, "reset").onclick = stage.ondblclick;
+  element("button", hint, {type: "button"}, "reset").onclick = stage.ondblclick;
 
   canvas.addEventListener("webglcontextlost", event => { event.preventDefault(); legend.remove(); giveUp(); });
+  draw(0);
   new ResizeObserver(ask).observe(stage);
   new IntersectionObserver(([entry]) => { visible = entry.isIntersecting; last = 0; if (visible) ask(); }).observe(stage);
 }

@@ -11,7 +11,7 @@ from torch import Tensor
 from cryoexp import plotting
 from cryoexp.errors import DataError
 from cryoexp.physics.rotations import matrix_to_euler
-from cryoexp.tasks.pose.sphere import bands_for, cell_medians, draw_cells, relative_counts
+from cryoexp.tasks.pose.sphere import cell_bands, cell_medians, columns, draw_cells, relative_counts
 
 SPLITS = 60  # bins of distance over 0..180°
 QUARTERS = (0.25, 0.5, 0.75)
@@ -28,22 +28,21 @@ def draw_directions(rotations: Tensor, path: Path, truth: Tensor | None = None) 
     """
     shown = {"recovered": rotations} | ({"truth": truth} if truth is not None else {})
     # the larger share of the width for the maps
-    fig = plotting.plt.figure(figsize=(3.2 + 3.4 * len(shown), 2.9), layout="constrained")
-    grid = fig.add_gridspec(1, len(shown) + 1, width_ratios=[1.2] * len(shown) + [1])
-    bands = bands_for(min(map(len, shown.values())))
+    fig = plotting.plt.figure(figsize=(3.2 + 3.4 * len(shown), 3.1), layout="constrained")
+    grid = fig.add_gridspec(2, len(shown) + 1, width_ratios=[1.3] * len(shown) + [1], height_ratios=[1, 0.04])
+    bands = cell_bands(min(map(len, shown.values())))
     counts = {name: relative_counts(views, bands) for name, views in shown.items()}
     norm = TwoSlopeNorm(1, 0, max(2.0, *(float(c.max()) for c in counts.values())))
-    maps = []
     for i, (name, values) in enumerate(counts.items()):
-        maps.append(fig.add_subplot(grid[i], projection="mollweide"))
-        mesh = draw_cells(maps[-1], values, cmap="PuOr_r", norm=norm)
-        spread = (2 * bands**2 / len(shown[name])) ** 0.5
-        maps[-1].set_title(f"{name}: {len(shown[name]):,} views\nevenly spread: 1 ± {spread:.2f}")
-    bar = fig.colorbar(mesh, ax=maps, shrink=0.7, location="bottom", aspect=40)
-    bar.set_label("views a cell, relative to evenly spread")
-    ax = fig.add_subplot(grid[-1])
+        ax = fig.add_subplot(grid[0, i], projection="mollweide")
+        mesh = draw_cells(ax, values, bands, cmap="PuOr_r", norm=norm)
+        spread = (columns(bands).sum() / len(shown[name])) ** 0.5
+        ax.set_title(f"{name}: {len(shown[name]):,} views\nevenly spread: 1 ± {spread:.2f}")
+    bar = fig.add_subplot(grid[1, :-1])
+    fig.colorbar(mesh, cax=bar, orientation="horizontal", label="views a cell, relative to evenly spread")
+    ax = fig.add_subplot(grid[:, -1])
     for colour, (name, views) in zip((plotting.BLUE, plotting.VERMILION), shown.items(), strict=False):
-        ax.stairs(*in_plane_histogram(views), color=colour, linewidth=1.5, label=name)
+        ax.stairs(*in_plane_histogram(views), color=colour, linewidth=1.5, label=name, baseline=None)
     ax.axhline(1, color="grey", linewidth=0.8, linestyle="--")
     ax.set(xlabel="in-plane angle psi (degrees)", ylabel="relative to uniform", xlim=(-180, 180))
     ax.set_ylim(0, max(1.6, 1.15 * ax.get_ylim()[1]))
@@ -75,7 +74,9 @@ def draw_distances(estimated: Tensor, true: Tensor, path: Path) -> None:
         raise DataError(f"distances must be two vectors of one length, got shapes {got.shape} and {told.shape}")
     fig, axes = plotting.figure(width=5.6, height=4.8)
     ax = axes[0, 0]
-    *_, mesh = ax.hist2d(told, got, bins=120, range=[[0, 180], [0, 180]], cmap="cividis", norm=LogNorm(), rasterized=True)
+    *_, mesh = ax.hist2d(
+        told, got, bins=120, range=[[0, 180], [0, 180]], cmap="cividis", norm=LogNorm(), rasterized=True
+    )
     fig.colorbar(mesh, ax=ax, label="pairs")
     middle, quartiles = distance_quartiles(got, told)
     ax.plot([0, 180], [0, 180], color="black", linewidth=1, linestyle="--", label="identity")
@@ -133,12 +134,12 @@ def draw_errors(errors: Mapping[str, Tensor], path: Path, truth: Tensor | None =
     ax.set(xlabel="error (degrees)", ylabel="share of images under it")
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend(frameon=False, loc="upper left" if len(errors) < 4 else "best")
+    ax.legend(frameon=False, loc="best")
     if truth is not None:
-        bands = bands_for(len(truth))
+        bands = cell_bands(len(truth))
         map_ = fig.add_subplot(grid[1], projection="mollweide")
         degrees = np.rad2deg(np.asarray(errors[main].cpu(), dtype=float))
-        mesh = draw_cells(map_, cell_medians(truth, degrees, bands), cmap="cividis")
+        mesh = draw_cells(map_, cell_medians(truth, degrees, bands), bands, cmap="cividis")
         map_.set_title(f"{main}: median error by true viewing direction")
         fig.colorbar(mesh, ax=map_, shrink=0.8, location="bottom", label="degrees", aspect=30)
     plotting.save(fig, path)

@@ -16,9 +16,7 @@ EACH = 3  # examples of the best, the middle and the worst
 AXES = ("z", "y", "x")
 
 
-def draw_fsc(
-    curves: Mapping[str, tuple[Tensor, Tensor]], thresholds: Sequence[float], path: Path
-) -> None:
+def draw_fsc(curves: Mapping[str, tuple[Tensor, Tensor]], thresholds: Sequence[float], path: Path) -> None:
     """Draw Fourier shell correlations against frequency, with the resolutions in Å above.
 
     Args:
@@ -34,7 +32,7 @@ def draw_fsc(
     fig, axes = plotting.figure(width=6.6, height=3.8)
     ax = axes[0, 0]
     for colour, (name, (frequencies, values)) in zip(plotting.COLOURS, curves.items(), strict=False):
-        found = [f"{resolution(frequencies.cpu(), values.cpu(), t):.1f} Å at {t:g}" for t in thresholds]
+        found = [_reached(frequencies.cpu(), values.cpu(), threshold) for threshold in thresholds]
         ax.plot(frequencies.cpu(), values.cpu(), color=colour, label=f"{name}: {', '.join(found)}")
     for threshold in thresholds:
         ax.axhline(threshold, color="grey", linewidth=0.8, linestyle="--", zorder=0)
@@ -53,6 +51,12 @@ def draw_fsc(
     plotting.save(fig, path)
 
 
+def _reached(frequencies: Tensor, values: Tensor, threshold: float) -> str:
+    if bool((values[1:] >= threshold).all()):
+        return f"above {threshold:g} up to Nyquist"
+    return f"{resolution(frequencies, values, threshold):.1f} Å at {threshold:g}"
+
+
 def draw_slices(truth: Tensor, reconstruction: Tensor, voxel_size: float, path: Path) -> None:
     """Draw central slices and projections of two maps in the same greys, after fitting one to the other.
 
@@ -69,7 +73,7 @@ def draw_slices(truth: Tensor, reconstruction: Tensor, voxel_size: float, path: 
     if true.shape != found.shape or true.ndim != 3:
         raise DataError(f"slices: two (z, y, x) maps of one shape are needed, got {true.shape} and {found.shape}")
     rows = {"truth": true, "reconstruction": fit_grey(found, true)}
-    fig, axes = plotting.figure(2, 6, width=10, height=3.9)
+    fig, axes = plotting.figure(2, 6, width=10, height=3.7)
     for column in range(6):
         axis, cut = column % 3, column < 3
         pictures = [v.take(v.shape[axis] // 2, axis) if cut else v.sum(axis) for v in rows.values()]
@@ -94,9 +98,7 @@ def fit_grey(values: np.ndarray, target: np.ndarray) -> np.ndarray:
     return share * flat + target.mean()
 
 
-def draw_examples(
-    images: Tensor, clean: Tensor | None, reprojected: Tensor | None, errors: Tensor, path: Path
-) -> None:
+def draw_examples(images: Tensor, clean: Tensor | None, reprojected: Tensor | None, errors: Tensor, path: Path) -> None:
     """Draw the images with the smallest, the middle and the largest errors, and what was in them.
 
     Args:
@@ -114,7 +116,7 @@ def draw_examples(
     if len(errors) == 0 or any(len(stack) != len(errors) for stack in known.values()):
         raise DataError(f"examples: {len(errors)} errors for {[len(stack) for stack in known.values()]} images")
     chosen = typical(errors)
-    fig, axes = plotting.figure(len(known), len(chosen), width=10, height=0.5 + 1.2 * len(known))
+    fig, axes = plotting.figure(len(known), len(chosen), width=10, height=0.4 + 1.15 * len(known))
     for column, i in enumerate(chosen):
         for ax, (name, stack) in zip(axes[:, column], known.items(), strict=True):
             plotting.show_slice(ax, np.asarray(stack[i].detach().cpu(), dtype=float))
@@ -135,7 +137,9 @@ def typical(errors: Tensor) -> list[int]:
 
 
 def _name_groups(fig: Figure, count: int) -> None:
-    named = "best three, middle three and worst three images" if count == 3 * EACH else f"all {count} images, best first"
+    named = (
+        "best three, middle three and worst three images" if count == 3 * EACH else f"all {count} images, best first"
+    )
     fig.suptitle(f"{named}; error of the orientation above each", fontsize=9)
 
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 A_CELL = 25  # views, on average
+PIXELS = 120  # a map is high
 CAP = 12.0  # degrees about a view within which others are its neighbours
 
 
@@ -17,39 +19,46 @@ def directions(rotations: Tensor) -> np.ndarray:
     return rotations[:, 2].double().cpu().numpy()
 
 
-def bands_for(count: int) -> int:
+def cell_bands(count: int) -> int:
     """Return the bands of latitude for which a cell holds about 25 of ``count`` evenly spread views; 4 to 24."""
-    return int(np.clip(round((count / A_CELL / 2) ** 0.5), 4, 24))
+    return int(np.clip(round((count / A_CELL * np.pi / 4) ** 0.5), 4, 24))
+
+
+def columns(bands: int) -> np.ndarray:
+    """Return how many cells `(bands,)` each band has, south first: about 2 · bands at the equator, fewer poleward."""
+    latitude = np.pi * ((np.arange(bands) + 0.5) / bands - 0.5)
+    return np.round(2 * bands * np.cos(latitude)).clip(3).astype(int)
 
 
 def cells(seen_from: np.ndarray, bands: int) -> np.ndarray:
-    """Return the cell `(n,)` of each direction among ``bands`` × 2 ``bands`` of one area.
+    """Return the cell `(n,)` of each direction, among cells of one area and nearly one shape.
 
-    Even steps of longitude and of the sine of the latitude cut a sphere into pieces of one area (Archimedes).
+    A zone of a sphere has the area of its height (Archimedes): bands as high as they have cells give cells of one area.
 
     Args:
         seen_from: `(n, 3)` unit x, y, z.
-        bands: of latitude; cells count from the south pole, each band from longitude -180°.
+        bands: of latitude; cells count from the south pole, in each band eastwards from longitude -180°.
     """
-    longitude = np.arctan2(seen_from[:, 1], seen_from[:, 0])
-    column = np.clip(np.floor((longitude / np.pi + 1) * bands), 0, 2 * bands - 1)
-    row = np.clip(np.floor((seen_from[:, 2] + 1) / 2 * bands), 0, bands - 1)
-    return (row * 2 * bands + column).astype(int)
+    count = columns(bands)
+    first = np.concatenate([[0], np.cumsum(count)])
+    band = np.searchsorted(2 * first[1:-1] / first[-1] - 1, seen_from[:, 2], side="right")
+    turn = np.arctan2(seen_from[:, 1], seen_from[:, 0]) / (2 * np.pi) + 0.5
+    return first[band] + np.minimum((turn * count[band]).astype(int), count[band] - 1)
 
 
 def relative_counts(rotations: Tensor, bands: int) -> np.ndarray:
-    """Return the number of views in each cell over that of evenly spread ones, `(bands, 2 bands)`, south first."""
-    counts = np.bincount(cells(directions(rotations), bands), minlength=2 * bands**2)
-    return counts.reshape(bands, 2 * bands) / (len(rotations) / (2 * bands**2))
+    """Return the number of views in each of `(c,)` cells over that of evenly spread ones."""
+    total = int(columns(bands).sum())
+    return np.bincount(cells(directions(rotations), bands), minlength=total) * total / len(rotations)
 
 
 def cell_medians(rotations: Tensor, values: np.ndarray, bands: int) -> np.ndarray:
-    """Return the median of `(n,)` values over the views of each cell, `(bands, 2 bands)`; NaN where there are none."""
+    """Return the median of `(n,)` values over the views of each of `(c,)` cells; NaN where there are none."""
     cell = cells(directions(rotations), bands)
-    out = np.full(2 * bands**2, np.nan)
+    out = np.full(int(columns(bands).sum()), np.nan)
     for i in np.unique(cell):
         out[i] = np.median(values[cell == i])
-    return out.reshape(bands, 2 * bands)
+    return out
 
 
 def density(rotations: Tensor, at: np.ndarray) -> np.ndarray:
@@ -69,14 +78,17 @@ def density(rotations: Tensor, at: np.ndarray) -> np.ndarray:
     return near / (len(seen_from) * (1 - edge) / 2)
 
 
-def draw_cells(axes: Any, values: np.ndarray, **look: Any) -> Any:
-    """Draw `(bands, 2 bands)` values of cells on Mollweide axes, and return what a colour bar needs."""
-    bands = len(values)
-    longitude = np.linspace(-np.pi, np.pi, 2 * bands + 1)
-    latitude = np.arcsin(np.linspace(-1, 1, bands + 1))
+def draw_cells(axes: Any, values: np.ndarray, bands: int, **look: Any) -> Any:
+    """Draw `(c,)` values of cells on Mollweide axes, and return what a colour bar needs."""
+    longitude, latitude = (np.linspace(-1, 1, n + 1) * np.pi / d for n, d in ((2 * PIXELS, 1), (PIXELS, 2)))
+    lat, lon = np.meshgrid((latitude[1:] + latitude[:-1]) / 2, (longitude[1:] + longitude[:-1]) / 2, indexing="ij")
+    middle = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1).reshape(-1, 3)
+    picture = values[cells(middle, bands)].reshape(lat.shape)
     axes.set_facecolor("0.85")  # where there is nothing
-    mesh = axes.pcolormesh(longitude, latitude, values, **look)
+    mesh = axes.pcolormesh(longitude, latitude, picture, rasterized=True, **look)
     axes.grid(True, color="0.5", linewidth=0.3)
     axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), ["-120°", "-60°", "0°", "60°", "120°"], fontsize=7)
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["-60°", "-30°", "0°", "30°", "60°"], fontsize=7)
+    for label in axes.get_xticklabels():
+        label.set_path_effects([withStroke(linewidth=2, foreground="white")])
     return mesh

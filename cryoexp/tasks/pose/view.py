@@ -6,7 +6,7 @@ from torch import Tensor
 from cryoexp.tasks.pose.sphere import density, directions
 from cryoexp.view3d import Scale, Scene3d, contour_level, surface
 
-SHOWN = 2000  # views at most
+SHOWN = 1000  # views at most: more would hide the map
 AWAY = 1.15  # radius of the sphere of views over that of the map
 WORST = 0.95  # quantile of the errors that gets the last colour
 
@@ -24,7 +24,7 @@ def pose_scene(
     Args:
         volume: `(z, y, x)`; the origin is the voxel with index n // 2.
         voxel_size: Å.
-        rotations: `(n, 3, 3)`; at most 2000 are shown, evenly picked from the list.
+        rotations: `(n, 3, 3)`; at most 1000 are shown, evenly picked from the list.
         errors: `(n,)` rad, to colour the arrows by; None colours them by how dense they lie.
         level: of the surface; None for that of `contour_level`.
 
@@ -46,7 +46,9 @@ def pose_scene(
         values = np.rad2deg(np.asarray(errors.detach().cpu(), dtype=float))[picked]
         scale = Scale("error (degrees)", 0, float(np.quantile(values, WORST)), "plasma")
     radius = AWAY * float(np.linalg.norm(mesh.vertices, axis=1).max())
-    name = f"{len(rotations):,} views" if len(picked) == len(rotations) else f"{len(picked):,} of {len(rotations):,} views"
+    name = (
+        f"{len(rotations):,} views" if len(picked) == len(rotations) else f"{len(picked):,} of {len(rotations):,} views"
+    )
     arrow = 0.1 * radius
     scene.arrows(
         (radius + arrow) * seen_from, radius * seen_from, name, radius=0.06 * arrow, values=values, scale=scale
