@@ -158,7 +158,7 @@ def write_products(
     write_maps(maps, curves, predictions)
     draw_maps(maps, curves, reference, figures)
     pose_scene(shown(maps, curves), maps.voxel_size, found.rotations, errors=found.errors).write(
-        figures / "poses.view.json"
+        figures / "reconstruction.view.json"
     )
     some = torch.tensor(typical(found.errors))
     draw_examples(stack.images(some)[:, 0], None, None, found.errors[some], figures / "examples.png")
