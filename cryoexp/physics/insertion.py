@@ -23,7 +23,7 @@ class Insertion:
     Args:
         size: edge of the images and of the map.
         pad: edge of the transform over that of the map.
-        device: where the work is done; some 14 bytes for each voxel of the padded transform.
+        device: where the work is done; it holds 6 bytes for each voxel of the padded box, at any number of images.
     """
 
     def __init__(self, size: int, pad: int = PAD, device: torch.device | str = "cpu") -> None:

@@ -60,7 +60,7 @@ def reconstruct(
         `(z, y, x)` float32 on the device.
 
     Raises:
-        ConfigError: an unknown method, or one that cannot run here.
+        ConfigError: an unknown method, one that cannot run here, or fewer than one iteration.
         DataError: no images, or shapes that do not fit.
     """
     check_method(method)
@@ -69,6 +69,8 @@ def reconstruct(
     size, device = images.shape[-1], torch.device(device or images.device)
     check_views(images, rotations, shifts, size)
     steps = ITERATIONS[method] if iterations is None else iterations
+    if steps < 1 and method != "insertion":
+        raise ConfigError(f"reconstruction={method} needs at least one iteration, got {steps}")
     projector = Projector(size, rotations, shifts, transfer, pad, device)
     if method.startswith("astra"):
         return _astra(method, projector.upright(images), rotations, steps).to(device)

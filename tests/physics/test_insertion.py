@@ -187,6 +187,8 @@ def test_methods_are_checked():
     check_method("insertion")
     with pytest.raises(ConfigError, match="insertion, cg, astra_cgls, astra_sirt"):
         check_method("wbp")
+    with pytest.raises(ConfigError, match="at least one iteration, got 0"):
+        reconstruct(torch.zeros(1, 8, 8), torch.eye(3)[None], torch.zeros(1, 2), method="cg", iterations=0)
     if not has_cuda():
         with pytest.raises(ConfigError, match="needs a CUDA device"):
             reconstruct(torch.zeros(1, 8, 8), torch.eye(3)[None], torch.zeros(1, 2), method="astra_cgls")
