@@ -46,6 +46,7 @@ def simulate(options: dict[str, str], pixel: float) -> tuple[Tensor, Tensor, Vie
         angle_shift=[0, 0, 0],
         angle_coverage=[2, 1, 2],
         shift=float(options["shift"]),
+        shift_distribution="uniform",
         defocus=optics.defocus,
     )
     views = drawn.draw(int(options["images"]), torch.Generator().manual_seed(0))

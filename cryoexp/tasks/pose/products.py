@@ -86,7 +86,7 @@ def write_solution(stack: Stack, solution: Solution, shifts: Tensor, more: dict[
     more = {"cryoexpSpreadDegrees": spread, **more}
     write_orientations(stack, solution.rotations, shifts, more, folder)
     if solution.own == "pairs":
-        console.print("note    distances do not tell the hand: orientations_other_hand.star has that of the mirror image")
+        console.print("note    distances do not tell the hand: orientations_other_hand.star has the mirror image's")
         write_orientations(stack, other_hand(solution.rotations), shifts, more, folder, "orientations_other_hand")
 
 
@@ -112,7 +112,7 @@ def true_rotations(rows: pd.DataFrame) -> Tensor:
     """
     missing = [name for name in ANGLES if name not in rows]
     if missing:
-        raise DataError(f"the input's table has no {', '.join(missing)}: without the truth there is nothing to evaluate")
+        raise DataError(f"the input's table has no {', '.join(missing)}: there is no truth to evaluate against")
     return euler_to_matrix(torch.deg2rad(torch.tensor(rows[list(ANGLES)].to_numpy(dtype=float))))
 
 
@@ -171,9 +171,7 @@ def make_maps(stack: Stack, rotations: Tensor, limit: float, device: torch.devic
         console.print(f"note    no map: {len(rotations)} images are too few, it takes {FEWEST}")
         return None, torch.zeros(len(rotations), 2)
     transfer, voxel_size = stack.transfer, stack.voxel_size
-    shifts = locate_particles(
-        stack.images, rotations, transfer, limit=limit, voxel_size=voxel_size, device=device
-    )
+    shifts = locate_particles(stack.images, rotations, transfer, limit=limit, voxel_size=voxel_size, device=device)
     maps = reconstruct_maps(
         stack.images, rotations, shifts, transfer, voxel_size=voxel_size, method="insertion", device=device
     )

@@ -48,4 +48,3 @@ def o4_scores(quaternions: Tensor, truth: Tensor) -> Scores:
     errors = align_o4(quaternions, truth)
     within = float((torch.rad2deg(errors) < 10).double().mean())
     return {"e_o4_mean_rad": float(errors.mean()), "e_o4_median_rad": float(errors.median()), "o4_within_10deg": within}
-

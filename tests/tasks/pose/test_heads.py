@@ -93,5 +93,5 @@ def test_true_copies_are_consistent_and_others_are_not(element):
 
 
 def test_heads_are_checked():
-    with pytest.raises(ConfigError, match="task.head=euler: choose one of joint, psd, regression, two_acos"):
+    with pytest.raises(ConfigError, match=r"task\.head=euler: choose one of joint, psd, regression, two_acos"):
         check_head("euler")

@@ -42,7 +42,7 @@ def test_a_lift_is_the_matrix_of_the_quaternion_and_back():
 
 
 def test_the_kernel_of_the_original_head_is_not_positive_definite_and_ours_is():
-    q, distances = views(300)
+    _, distances = views(300)
     assert torch.linalg.eigvalsh((distances / 2).cos())[0] < -1
     assert torch.linalg.eigvalsh(to_cosine(distances))[0] > -1e-9
     assert int((torch.linalg.eigvalsh(to_cosine(distances)) > 1e-6).sum()) == 10
@@ -136,7 +136,7 @@ def test_too_few_images_are_refused():
 
 
 def test_settings_are_checked():
-    with pytest.raises(ConfigError, match="task.recovery=guess: choose one of spectral, adam"):
+    with pytest.raises(ConfigError, match=r"task\.recovery=guess: choose one of spectral, adam"):
         Recovery(method="guess", landmarks=2000, steps=3)
-    with pytest.raises(ConfigError, match="task.landmarks=10"):
+    with pytest.raises(ConfigError, match=r"task\.landmarks=10"):
         Recovery(method="spectral", landmarks=10, steps=3)
