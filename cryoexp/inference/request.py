@@ -70,7 +70,7 @@ class Training:
                 what = "larger" if ratio > 1 else "smaller"
                 raise DataError(
                     f"{name}: a box of {times(shape)} {unit(shape)} of {voxel_size:g} Å is far {what} than those of "
-                    f"the training, {times(self.shape)} of {self.voxel_size:g} Å. Cut out boxes of about that size first"
+                    f"the training, {times(self.shape)} of {self.voxel_size:g} Å. Cut out boxes of that size first"
                 )
 
 
