@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from cryoexp.cli import CONF
 from cryoexp.config.keys import check_keys, read_keys, refuse_others
 from cryoexp.inference.output import whole_folder
-from cryoexp.inference.request import Request, Training, find_devices
+from cryoexp.inference.request import Request, Training, find_devices, unit
 from cryoexp.models import name_of
 from cryoexp.progress import console
 from cryoexp.report.manifest import command, git_commit, versions, write_json
@@ -51,7 +51,8 @@ def predict(arguments: Sequence[str]) -> None:
 
 def say(trained: Trained, devices: Sequence[Any]) -> None:
     """Print which network is about to do it, and with what."""
-    scale = f"{'x'.join(str(n) for n in trained.passport['shape'])} voxels of {trained.passport['voxel_size']:g} Å"
+    shape = tuple(trained.passport["shape"])
+    scale = f"{'x'.join(str(n) for n in shape)} {unit(shape)} of {trained.passport['voxel_size']:g} Å"
     console.print(f"model   {name_of(trained.task.net)}, trained for {trained.epoch} epochs on {scale}")
     console.print(f"from    {trained.checkpoint}")
     console.print(f"device  {', '.join(str(d) for d in devices)}")

@@ -13,7 +13,9 @@ LENS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 PHASE = "rlnPhaseShift"
 
 
-def read_lens(rows: pd.DataFrame, optics: pd.DataFrame, where: object, problems: Problems) -> np.ndarray:
+def read_lens(
+    rows: pd.DataFrame, optics: pd.DataFrame, where: object, problems: Problems, who: str = "dataset.ctf=flip"
+) -> np.ndarray:
     """Return what a CTF takes for each image, `(n, 7)`, from the rows of a STAR table or its optics groups.
 
     Defocus U and V (Å), their angle (rad), voltage (V), spherical aberration (Å), amplitude contrast and phase shift
@@ -24,12 +26,13 @@ def read_lens(rows: pd.DataFrame, optics: pd.DataFrame, where: object, problems:
         optics: RELION's table of optics groups, or an empty one.
         where: named in problems.
         problems: to which missing columns are added.
+        who: needs them.
     """
     unknown = np.full(len(rows), np.nan)
     found = {name: column(rows, optics, name, unknown) for name in (*DEFOCUS, *LENS)}
     missing = [name for name, values in found.items() if np.isnan(values).any()]
     if missing:
-        problems.add("missing columns", f"{where}: dataset.ctf=flip needs {', '.join(missing)} for every image")
+        problems.add("missing columns", f"{where}: {who} needs {', '.join(missing)} for every image")
         return np.zeros((len(rows), 7))
     phase = column(rows, optics, PHASE, np.zeros(len(rows)))
     return np.stack([*found.values(), phase], 1) * [1, 1, np.pi / 180, 1e3, 1e7, 1, np.pi / 180]

@@ -16,18 +16,28 @@ LARGER, SMALLER = 4.0, 0.5  # edges of a box, in those of the training boxes, be
 
 @dataclass(frozen=True)
 class Training:
-    """What a network was trained on: box (z, y, x) in voxels, voxel size in Å, contrast, normalisation."""
+    """What a network was trained on: box (z, y, x) or (y, x) in voxels, voxel size in Å, contrast, normalisation.
+
+    ``ctf`` is flip for images whose phases were flipped, else none.
+    """
 
     shape: tuple[int, ...]
     voxel_size: float
     contrast: str
     normalise: Normalise
+    ctf: str = "none"
 
     @classmethod
     def from_passport(cls, passport: Mapping[str, Any]) -> "Training":
         """Read what a checkpoint knows of its data."""
         normalise = Normalise(**passport["normalise"])
-        return cls(tuple(passport["shape"]), float(passport["voxel_size"]), passport["contrast"], normalise)
+        shape, ctf = tuple(passport["shape"]), passport.get("ctf", "none")
+        return cls(shape, float(passport["voxel_size"]), passport["contrast"], normalise, ctf)
+
+    @property
+    def axes(self) -> int:
+        """3 for volumes, 2 for images."""
+        return len(self.shape)
 
     def step(self, voxel_size: float, name: object) -> float:
         """Return the training voxel size over that of a volume, 1 where they are as good as equal.
@@ -38,10 +48,13 @@ class Training:
         step = self.voxel_size / voxel_size
         if abs(step - 1) <= SAME:
             return 1.0
-        if not 1 / RESCALED <= step <= RESCALED:
+        # images are recorded on far finer pixels than they are learned from; a wrong size shows in the box
+        finest = RESCALED if self.axes == 3 else float("inf")
+        if not 1 / RESCALED <= step <= finest:
             raise DataError(
-                f"{name}: voxels of {voxel_size:g} Å, but the network was trained on {self.voxel_size:g} Å, more than "
-                f"a factor of {RESCALED:g} apart. Rescale the data first, or give voxel_size=<Å> if the file is wrong"
+                f"{name}: {unit(self.shape)} of {voxel_size:g} Å, but the network was trained on "
+                f"{self.voxel_size:g} Å, more than a factor of {RESCALED:g} apart. Rescale the data first, or give "
+                "voxel_size=<Å> if the file is wrong"
             )
         return step
 
@@ -56,8 +69,8 @@ class Training:
             if not SMALLER <= ratio <= LARGER:
                 what = "larger" if ratio > 1 else "smaller"
                 raise DataError(
-                    f"{name}: a box of {times(shape)} voxels of {voxel_size:g} Å is far {what} than those of the "
-                    f"training, {times(self.shape)} of {self.voxel_size:g} Å. Cut out boxes of about that size first"
+                    f"{name}: a box of {times(shape)} {unit(shape)} of {voxel_size:g} Å is far {what} than those of "
+                    f"the training, {times(self.shape)} of {self.voxel_size:g} Å. Cut out boxes of that size first"
                 )
 
 
@@ -109,3 +122,8 @@ def find_devices(text: str) -> tuple[torch.device, ...]:
 def times(shape: tuple[int, ...]) -> str:
     """Write a shape as people do: 32 x 32 x 32."""
     return " x ".join(str(n) for n in shape)
+
+
+def unit(shape: tuple[int, ...]) -> str:
+    """Name what a shape counts: voxels, or pixels of an image."""
+    return "voxels" if len(shape) == 3 else "pixels"

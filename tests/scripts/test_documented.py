@@ -18,6 +18,7 @@ TINY = {
     "subtomograms": [*STRUCTURES, "dataset.per_class=30"],
     "subtomograms_aitom": [*STRUCTURES, "dataset.per_class=10"],
     "projections": ["dataset.structure=ribo2500", "dataset.images=20", "dataset.box=52"],
+    "projections_2020": ["dataset.structure=ribo2500", "dataset.images=20", "dataset.split=[10,4,6]"],
     "tomograms": ["dataset.structures=[dimer80]", "dataset.shape=[24,48,48]", *EMPTY],
     "tomograms_cellular": ["dataset.split=[1,1,1]"],
     "sxt": ["dataset.cell.shape=[40,96,96]", "dataset.cell.voxel_size=400", "dataset.optics.tilt_step=5", *CELL],
