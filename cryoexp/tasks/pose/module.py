@@ -93,16 +93,18 @@ class Pose(Task):
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Loss of all pairs, of the orientations themselves, or both."""
-        feature, rotations = features(prediction.float(), self.head), batch["rotation"]
-        loss = prediction.new_zeros((), dtype=torch.float32)
+        with full_precision(prediction):
+            return self._loss(features(prediction.float(), self.head), batch["rotation"])
+
+    def _loss(self, feature: Tensor, rotations: Tensor) -> Tensor:
+        loss = feature.new_zeros(())
         if self.head != "regression":
             distance = true_distances(rotations, self.group).float()
             loss = loss + pair_loss(feature, distance, self.head, self.weight_cap)
         if self.head in ("joint", "regression"):
             if self.group is not None:
-                with torch.no_grad():
-                    now = quaternion_to_matrix(nearest_quaternion(feature.double()))
-                    rotations = nearest_copy(rotations.double(), now, self.group)
+                now = quaternion_to_matrix(nearest_quaternion(feature.detach().double()))
+                rotations = nearest_copy(rotations.double(), now, self.group)
             loss = loss + regression_loss(feature, rotations)
         return loss
 
@@ -112,9 +114,11 @@ class Pose(Task):
         if self.consistency:
             element = int(torch.randint(1, len(D4), ()))
             images = batch["volume"]
-            feature, copies = (features(self(x).float(), self.head) for x in (images, turned(images, element)))
-            angle = rotation_angle(D4[element]).float().to(feature)
-            loss = loss + self.consistency * consistency_loss(feature, copies, angle, self.head)
+            plain, copied = (self(x).float() for x in (images, turned(images, element)))
+            with full_precision(plain):
+                feature, copies = features(plain, self.head), features(copied, self.head)
+                angle = rotation_angle(D4[element]).float().to(feature)
+                loss = loss + self.consistency * consistency_loss(feature, copies, angle, self.head)
         return loss
 
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
@@ -213,6 +217,11 @@ class Pose(Task):
         """Mean absolute error of the distances in radians."""
         estimated, true = self._distances(feature, truth)
         return {"distance_mae_rad": float((estimated - true).abs().mean())}
+
+
+def full_precision(values: Tensor) -> torch.autocast:
+    """Leave mixed precision: inner products of features near 1 need all their digits."""
+    return torch.autocast(values.device.type, enabled=False)
 
 
 class WithCopies(nn.Module):
