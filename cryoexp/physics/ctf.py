@@ -32,7 +32,7 @@ def ctf(
     """
     lam = wavelength(voltage)
     phase = math.pi * lam * defocus * k**2 - math.pi / 2 * cs * lam**3 * k**4
-    return torch.sin(phase + math.asin(amplitude_contrast) + phase_shift)
+    return torch.sin(phase + (math.asin(amplitude_contrast) + phase_shift))
 
 
 def astigmatic(ky: Tensor, kx: Tensor, defocus_u: float, defocus_v: float, angle: float) -> Tensor:

@@ -17,6 +17,7 @@ from cryoexp.simulate import download
 from cryoexp.simulate.zoo import FIXED_TEN, VOLUME_PER_DALTON, ZOO
 
 BLUR = 0.7  # blur of a template in voxels: little of it survives at the Nyquist frequency; undone after imaging
+INVERTED = -1.0  # skewness of a map below which its matter is what lies below the solvent
 PRESETS: dict[str, tuple[str, ...]] = {
     "zoo10": FIXED_TEN,
     "zoo": tuple(ZOO),
@@ -156,7 +157,7 @@ def _from_map(path: Path, step: float, blur: float) -> Structure:
     data, note = volume.data - np.median(volume.data), "mass estimated"
     if not data.any():
         raise DataError(f"{path}: the map is empty or constant")
-    if (data.astype(np.float64) ** 3).sum() < 0:  # matter is what lies far on one side of the solvent
+    if _skewness(data) < INVERTED:
         data, note = -data, "mass estimated, inverted: its matter was negative"
     # a map says nothing of its mass: Otsu's threshold gives the envelope, 1.21 Å³/Da the mass
     inside = data > threshold_otsu(data)
@@ -181,6 +182,12 @@ def _from_map(path: Path, step: float, blur: float) -> Structure:
         unit=float(in_daltons.max() / density.max()),
         voxel_size=volume.voxel_size,
     )
+
+
+def _skewness(deviation: np.ndarray) -> float:
+    """Third moment of values from which the solvent's was taken, in units of their spread; matter decides its sign."""
+    values = deviation.astype(np.float64)
+    return float((values**3).mean() / (values**2).mean() ** 1.5)
 
 
 def _half(radius: float, step: float, blur: float) -> int:
