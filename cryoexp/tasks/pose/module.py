@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
-from cryoexp.errors import ConfigError
+from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.particles import Particles
 from cryoexp.physics.dihedral import D4, turned
 from cryoexp.physics.rotations import matrix_to_quaternion, quaternion_to_matrix, rotation_angle
@@ -73,6 +73,7 @@ class Pose(Task):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        self.check_truth(self.info)
         self.head, self.weight_cap, self.consistency = check_head(head), weight_cap, consistency
         self.group = _group(symmetry)
         self.recovery = Recovery(method=recovery, landmarks=landmarks, steps=refine_steps)
@@ -85,6 +86,19 @@ class Pose(Task):
     def channels(cls, info: DataInfo) -> dict[str, int]:
         """One channel in, a 4 × 4 matrix out."""
         return {"in_channels": info.channels, "out_channels": OUTPUTS}
+
+    @staticmethod
+    def check_truth(info: DataInfo) -> None:
+        """Refuse to learn from images whose orientations nobody knows.
+
+        Raises:
+            DataError: the table of real images has no angles.
+        """
+        if not info.made_by.get("angles", True):
+            raise DataError(
+                "the images have no orientations (rlnAngleRot, rlnAngleTilt, rlnAnglePsi) to learn from. Train on "
+                "dataset=projections with a map of the molecule, then give the images to scripts/predict.py"
+            )
 
     @property
     def solver(self) -> Solver:
