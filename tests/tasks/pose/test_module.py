@@ -25,14 +25,15 @@ from cryoexp.tasks.pose.lift import lift
 from cryoexp.tasks.pose.products import ANGLES
 
 TINY = ["task=pose", "dataset.structure=ring240", "dataset.images=400", "dataset.split=[100,60,240]", "snr=inf"]
-TINY += ["dataset.box=32", "dataset.voxel_size=8", "dataset.resolution=20", "dataset.batch_size=32", "model.width=8"]
-TINY += ["model.hidden=16", "trainer=cpu", "trainer.max_epochs=2", "trainer.threads=1", "logger=none"]
+TINY += ["dataset.box=32", "dataset.voxel_size=8", "dataset.resolution=20", "dataset.batch_size=32"]
+TINY += ["trainer=cpu", "trainer.max_epochs=2", "trainer.threads=1", "logger=none"]
+SMALL = ["model.width=8", "model.hidden=16"]
 
 
 @pytest.fixture
 def task(composed):
-    def make(*overrides):
-        cfg = composed(*TINY, *overrides, tiny=False)
+    def make(*overrides, model=SMALL):
+        cfg = composed(*TINY, *model, *overrides, tiny=False)
         data = make_data(cfg)
         torch.manual_seed(0)
         return make_task(cfg, data), data
@@ -80,7 +81,7 @@ def test_consistency_adds_to_the_loss(task, monkeypatch):
 
 
 def test_the_original_head_compares_the_features_before_the_last_layer(task):
-    it, data = task("task.head=two_acos", "model=siamese", "~model.width", "~model.hidden")
+    it, data = task("task.head=two_acos", model=["model=siamese"])
     assert sum(p.numel() for p in it.net.parameters()) == 4_551_936
     assert it.answer(it(batch_of(data)["volume"]))["feature"].shape == (32, 512)
 
@@ -122,7 +123,7 @@ def test_isotonic_calibration_is_learned_on_validation(task):
 
 
 def test_a_run_and_a_prediction_on_its_stack(composed, tmp_path):
-    cfg = composed(*TINY, tiny=False)
+    cfg = composed(*TINY, *SMALL, tiny=False)
     run(cfg)
     folder = tmp_path / "run"
     metrics = json.loads((folder / "metrics.json").read_text())
