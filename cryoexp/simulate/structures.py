@@ -14,13 +14,13 @@ from skimage.filters import threshold_otsu
 from cryoexp.errors import DataError
 from cryoexp.io import atoms, mrc
 from cryoexp.simulate import download
-from cryoexp.simulate.zoo import FIXED_TEN, VOLUME_PER_DALTON, ZOO
+from cryoexp.simulate.zoo import FIXED_TEN, PROJECTED, VOLUME_PER_DALTON, ZOO
 
 BLUR = 0.7  # blur of a template in voxels: little of it survives at the Nyquist frequency; undone after imaging
 INVERTED = -1.0  # skewness of a map below which its matter is what lies below the solvent
 PRESETS: dict[str, tuple[str, ...]] = {
     "zoo10": FIXED_TEN,
-    "zoo": tuple(ZOO),
+    "zoo": tuple(name for name in ZOO if name != PROJECTED),
     # the ten complexes of Liu et al., BIBM 2020, in their order
     "bibm2020": tuple(
         f"pdb:{entry}" for entry in ["1bxn", "1f1b", "1yg6", "2byu", "2h12", "2ldb", "3gl1", "3hhb", "4d4r", "6t3e"]

@@ -1,4 +1,4 @@
-"""Twelve named procedural complexes, made of Gaussian pseudo-atoms: structures that need no download.
+"""Thirteen named procedural complexes, made of Gaussian pseudo-atoms: structures that need no download.
 
 A shape (`SHAPES`: ellipsoids and shells, copied by a point group) is filled with a lattice in the group's
 asymmetric unit, the group copies the points, and their number times the volume of a lattice cell is the
@@ -268,6 +268,22 @@ SHAPES: dict[str, tuple[Part, ...]] = {
             ),
         ),
     ),
+    "junction430": (
+        Part(
+            "C1",
+            (
+                Lobe((10, 0, 0), (32, 22, 20)),
+                Lobe((70, 0, 10), (48, 14, 15)),  # a long arm with a knob
+                Lobe((98, 12, 24), (18, 24, 16)),
+                Lobe((45, 100, -45), (40, 18, 16)),  # a bent one
+                Lobe((62, 132, -82), (16, 26, 19)),
+                Lobe((30, 200, 60), (16, 19, 46)),  # an upright one with a head to the side
+                Lobe((36, 228, 100), (26, 17, 15)),
+                Lobe((62, 265, -25), (44, 14, 24)),  # a flat one
+                Lobe((26, 60, 42), (14, 18, 22)),
+            ),
+        ),
+    ),
     "capsid4000": (
         Part("C1", (Shell(118, 11.5),)),
         Part("I", (Lobe((112, 0, 69.3), (19, 19, 19)), Lobe((126, 90, 0), (12, 10, 10)))),
@@ -282,6 +298,7 @@ ZOO: dict[str, Complex] = {
         Complex("wedge160", "C2", 160, 50, "two larger domains leaning together"),
         Complex("ring240", "C6", 240, 60, "flat ring of six subunits around an open pore"),
         Complex("tetra300", "D2", 300, 65, "four domains at the corners of a tetrahedron"),
+        Complex("junction430", "C1", 430, 120, "four unlike arms around a core, as in a junction of DNA with its enzymes"),
         Complex("barrel560", "D4", 560, 70, "two rings of four"),
         Complex("p97like", "C6", 540, 85, "two rings of six, small domains around one, as in p97"),
         Complex("barrel700", "D7", 700, 90, "four rings of seven, as in the 20S proteasome"),
@@ -291,6 +308,8 @@ ZOO: dict[str, Complex] = {
         Complex("capsid4000", "I", 4000, 150, "hollow icosahedral shell with knobs on its axes"),
     )
 }
+
+PROJECTED = "junction430"  # made to be seen in projection: no view of it looks like another. Not one of the zoo's twelve
 
 FIXED_TEN = (
     "dimer80",

@@ -26,7 +26,7 @@ from cryoexp.tasks.pose.products import ANGLES
 
 TINY = ["task=pose", "dataset.structure=ring240", "dataset.images=400", "dataset.split=[100,60,240]", "snr=inf"]
 TINY += ["dataset.box=32", "dataset.voxel_size=8", "dataset.resolution=20", "dataset.batch_size=32"]
-TINY += ["trainer=cpu", "trainer.max_epochs=2", "trainer.threads=1", "logger=none"]
+TINY += ["trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=2", "trainer.threads=1", "logger=none"]
 SMALL = ["model.width=8", "model.hidden=16"]
 
 
