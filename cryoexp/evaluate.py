@@ -56,7 +56,8 @@ def evaluate(arguments: Sequence[str]) -> Scores:
     device = find_devices(keys.device)[0]
     output = Path(keys.output).expanduser().resolve()
     with whole_folder(output, keys.overwrite) as folder:  # refused before any work is done
-        trained = restore(keys.run, keys.checkpoint)
+        changes, others = task_changes(others)
+        trained = restore(keys.run, keys.checkpoint, changes)
         say(trained, [device])
         on = on_files if is_path(keys.dataset) else on_dataset
         scores, facts = on(trained, keys, others, device, folder)
@@ -66,6 +67,21 @@ def evaluate(arguments: Sequence[str]) -> Scores:
     show(scores, trained.task.info.classes)
     console.print(str(output))
     return scores
+
+
+def task_changes(others: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take ``task.<key>=<value>`` out of the arguments: what is done with a network's answers may change.
+
+    Raises:
+        ConfigError: a value that cannot be read.
+    """
+    mine = [o for o in others if o.startswith("task.")]
+    try:
+        parsed = OverridesParser.create().parse_overrides(mine)
+    except HydraException as error:
+        raise ConfigError(f"{' '.join(mine)}: {error}") from None
+    changes = {o.key_or_group.removeprefix("task."): o.value() for o in parsed}
+    return changes, [o for o in others if not o.startswith("task.")]
 
 
 def is_path(dataset: str) -> bool:
@@ -159,7 +175,7 @@ def dataset_config(trained: Trained, keys: DictConfig, others: Sequence[str]) ->
     strange = [o for o in others if not o.lstrip("+~").startswith(("dataset.", "snr=", "seed=", "paths.data_dir="))]
     if strange:
         raise ConfigError(
-            f"{' '.join(strange)}: neither one of {', '.join(map(str, keys))}, nor dataset.<key>, snr, seed"
+            f"{' '.join(strange)}: neither one of {', '.join(map(str, keys))}, nor dataset.<key>, task.<key>, snr, seed"
         )
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):

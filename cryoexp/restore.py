@@ -34,20 +34,22 @@ class Trained:
     task: Task
 
 
-def restore(run: str, checkpoint: str) -> Trained:
+def restore(run: str, checkpoint: str, changes: Mapping[str, Any] | None = None) -> Trained:
     """Load the trained task of a run, on the CPU and in evaluation mode.
 
     Args:
         run: a run folder, or a checkpoint by itself.
         checkpoint: best, last, or a file; of no meaning where ``run`` is a file.
+        changes: values of the task's own keys to replace those of the run.
 
     Raises:
-        ConfigError: no such run or checkpoint.
+        ConfigError: no such run, checkpoint or key.
         DataError: the file is damaged, or not a checkpoint of ours.
     """
     path = find_checkpoint(Path(run).expanduser(), checkpoint)
     saved = load_checkpoint(path)
     config, passport = saved["hyper_parameters"]["config"], saved["hyper_parameters"]["data"]
+    config["task"] |= _known(changes or {}, config["task"])
     try:
         task = _make_task(OmegaConf.create(config), passport)
         task.load_state_dict(saved["state_dict"])
@@ -117,6 +119,19 @@ def check_targets(node: Any, kinds: tuple[type, ...]) -> None:
             raise DataError(
                 f"its config would build {target}, which is not one of {', '.join(k.__name__ for k in kinds)}"
             )
+
+
+def _known(changes: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the changes if the run's task has all of their keys.
+
+    Raises:
+        ConfigError: one is unknown, or what training alone needs.
+    """
+    keys = sorted(set(task) - {"_target_", *UNUSED})
+    for key in changes:
+        if key not in keys:
+            raise ConfigError(f"task.{key}: the run's task has no such key to change. It has {', '.join(keys)}")
+    return changes
 
 
 def _make_task(config: DictConfig, passport: Mapping[str, Any]) -> Task:

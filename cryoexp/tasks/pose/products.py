@@ -40,6 +40,7 @@ class Stack:
         size: their edge.
         contrast: dark or bright particles.
         flipped: whether the signs of the CTF were taken out of the images.
+        clean: as ``images``, without noise, or smoothed where that is not known; for the eye.
     """
 
     images: Callable[[Tensor], Tensor]
@@ -49,6 +50,7 @@ class Stack:
     size: int
     contrast: str
     flipped: bool
+    clean: Callable[[Tensor], Tensor] | None = None
 
     @property
     def transfer(self) -> Transfer:
@@ -161,7 +163,8 @@ def write_products(
         figures / "reconstruction.view.json"
     )
     some = torch.tensor(typical(found.errors))
-    draw_examples(stack.images(some)[:, 0], None, None, found.errors[some], figures / "examples.png")
+    clean = stack.clean(some)[:, 0] if stack.clean else None
+    draw_examples(stack.images(some)[:, 0], clean, None, found.errors[some], figures / "examples.png")
     return scores
 
 
@@ -197,7 +200,7 @@ def draw_poses(
     own = solution.own
     errors = {own: found.errors}
     errors |= {name: align(r, truth, group).errors for name, r in solution.routes.items() if name != own}
-    errors |= {f"{name}, one image": align(r, truth, group).errors for name, r in solution.single.items()}
+    errors[f"{own}, one image"] = align(solution.single[own], truth, group).errors
     draw_errors(errors, folder / "errors.png", truth)
 
 

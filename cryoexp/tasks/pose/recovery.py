@@ -98,8 +98,12 @@ def adam(distances: Tensor, generator: torch.Generator, steps: int = STEPS) -> T
     Returns:
         `(n, 4)` unit quaternions.
     """
-    n, device = len(distances), distances.device
-    wanted = distances.float()
+    with torch.inference_mode(False), torch.enable_grad():  # a test runs without gradients
+        return _descend(distances.float().clone(), generator, steps)
+
+
+def _descend(wanted: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+    n, device = len(wanted), wanted.device
     q = random_quaternions(n, generator).float().to(device).requires_grad_()
     optimizer = torch.optim.Adam([q], lr=RATE)
     losses = torch.zeros(steps)

@@ -7,6 +7,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from cryoexp.assemble import make_data, make_task
@@ -89,7 +90,7 @@ def test_the_original_head_compares_the_features_before_the_last_layer(task):
 def test_what_cannot_be_is_refused(task):
     with pytest.raises(ConfigError, match=r"task\.symmetry=Q7: give C1, C2"):
         task("task.symmetry=Q7")
-    it, data = task()
+    _, data = task()
     blind = dataclasses.replace(data.info, made_by={"angles": False})
     with pytest.raises(DataError, match="the images have no orientations"):
         Pose.check_truth(blind)
@@ -174,9 +175,14 @@ def _predict(folder, tmp_path, rows):
     _check_maps(tmp_path / "out", 8.0)
     assert (tmp_path / "out" / "fsc.csv").is_file()
     keys = [f"run={folder}", f"dataset={tmp_path / 'stack' / 'test.star'}", f"output={tmp_path / 'scores'}"]
+    GlobalHydra.instance().clear()  # the fixture's; the script composes a config of its own
     scores = evaluate(keys)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert scores["test/e_so3_median_deg"] == pytest.approx(metrics["test/e_so3_median_deg"], abs=0.5)
+    adam = evaluate([*keys[:2], "task.recovery=adam", f"output={tmp_path / 'adam'}"])
+    assert adam["test/e_o4_mean_rad"] != scores["test/e_o4_mean_rad"]
+    with pytest.raises(ConfigError, match=r"task\.width: the run's task has no such key to change"):
+        evaluate([*keys[:2], "task.width=3", f"output={tmp_path / 'none'}"])
     other = evaluate([f"run={folder}", "dataset.structure=barrel560", "dataset.seed=1", f"output={tmp_path / 'other'}"])
     assert np.isfinite(other["test/e_so3_median_deg"])
     write_star(tmp_path / "stack" / "bare.star", {**table, "particles": kept.drop(columns=["rlnAngleRot"])})
