@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from cryoexp.simulate.similarity import Imaging, best_correlation, harmonics
+from cryoexp.simulate.structures import PRESETS
 from cryoexp.simulate.zoo import FIXED_TEN, ZOO
 
 PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
@@ -33,7 +34,7 @@ def complexes_table() -> list[str]:
     """Return the rows of the table of all complexes, in Markdown."""
     rows = ["| name | group | mass, kDa | radius, nm | pseudo-atoms | their volume, nm³ | what it is |"]
     rows.append("|---|---|--:|--:|--:|--:|---|")
-    for item in ZOO.values():
+    for item in (ZOO[name] for name in PRESETS["zoo"]):
         count = len(item.atoms().centres)
         volume = count * item.spacing**3 / 1000
         rows.append(

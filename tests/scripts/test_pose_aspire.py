@@ -67,23 +67,6 @@ def a_stack(script, snr=1.0, shift=0.0):
     return script.Images(torch.randn(6, 8, 8), random(6), "ribo2500", snr, shift)
 
 
-def test_alignment_undoes_a_rotation_of_the_volume_and_the_hand(script):
-    truth, other = random(50), random(1, 1)
-    mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
-    for given in (truth @ other, mirror @ truth @ other @ mirror):
-        aligned = script.align(given, truth)
-        torch.testing.assert_close(aligned, truth)
-        torch.testing.assert_close(torch.linalg.det(aligned), torch.ones(50, dtype=torch.float64))
-
-
-def test_angles_are_exact_for_small_and_large_ones(script):
-    x = torch.tensor([1e-7, 0.5, torch.pi], dtype=torch.float64)
-    axis = torch.tensor([0.6, 0.0, 0.8], dtype=torch.float64)
-    turns = quaternion_to_matrix(torch.cat([axis * (x / 2).sin()[:, None], (x / 2).cos()[:, None]], 1))
-    start = random(3)
-    torch.testing.assert_close(script.angles(turns @ start, start), x, rtol=1e-6, atol=0)
-
-
 def test_aspire_sees_images_and_nothing_else(script, aspire, tmp_path):
     python = aspire()
     stack = a_stack(script, shift=2.0)
