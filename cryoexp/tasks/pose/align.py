@@ -38,12 +38,15 @@ def align(estimate: Tensor, truth: Tensor, group: Tensor | None = None) -> Align
         truth: as ``estimate``.
         group: `(k, 3, 3)` rotations that leave the molecule as it is; None: only the identity.
     """
-    found = []
-    for mirrored in (False, True):
-        mine = other_hand(estimate) if mirrored else estimate
-        turn = _turn(mine, truth) if group is None or len(group) == 1 else _symmetric_turn(mine, truth, group)
-        found.append(Aligned(mine @ turn, _errors(mine @ turn, truth, group), turn, mirrored))
-    return min(found, key=lambda a: float(a.errors.mean()))
+    both = (align_hand(estimate, truth, group, mirrored=mirrored) for mirrored in (False, True))
+    return min(both, key=lambda a: float(a.errors.mean()))
+
+
+def align_hand(estimate: Tensor, truth: Tensor, group: Tensor | None = None, *, mirrored: bool) -> Aligned:
+    """Do as `align`, in the hand of the estimates or in the other one."""
+    mine = other_hand(estimate) if mirrored else estimate
+    turn = _turn(mine, truth) if group is None or len(group) == 1 else _symmetric_turn(mine, truth, group)
+    return Aligned(mine @ turn, _errors(mine @ turn, truth, group), turn, mirrored)
 
 
 def other_hand(rotations: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def draw_errors(errors: Mapping[str, Tensor], path: Path, truth: Tensor | None =
     ax.set(xlabel="error (degrees)", ylabel="share of images under it")
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend(frameon=False, loc="best")
+    ax.legend(frameon=False, loc="upper left")
     if truth is not None:
         bands = cell_bands(len(truth))
         map_ = fig.add_subplot(grid[1], projection="mollweide")

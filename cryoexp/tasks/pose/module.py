@@ -14,7 +14,7 @@ from cryoexp.physics.dihedral import D4, turned
 from cryoexp.physics.rotations import matrix_to_quaternion, quaternion_to_matrix, rotation_angle
 from cryoexp.seeds import torch_generator
 from cryoexp.tasks.base import Scores, Task
-from cryoexp.tasks.pose.align import nearest_copy, symmetry_group
+from cryoexp.tasks.pose.align import align, nearest_copy, symmetry_group
 from cryoexp.tasks.pose.calibration import identity, isotonic
 from cryoexp.tasks.pose.heads import (
     OUTPUTS,
@@ -27,12 +27,14 @@ from cryoexp.tasks.pose.heads import (
     true_distances,
 )
 from cryoexp.tasks.pose.lift import nearest_quaternion
+from cryoexp.tasks.pose.map_figures import typical
 from cryoexp.tasks.pose.products import Stack, true_rotations, write_new, write_products
 from cryoexp.tasks.pose.recovery import Method, Recovery
 from cryoexp.tasks.pose.refine import refine
 from cryoexp.tasks.pose.scores import o4_scores, pose_scores, solution_scores
 from cryoexp.tasks.pose.solve import Solver
 from cryoexp.tasks.pose.spectral import spectral
+from cryoexp.tasks.showcase import Showcase
 
 Calibration = Literal["none", "isotonic", "quantiles"]
 
@@ -201,6 +203,14 @@ class Pose(Task):
         return write_products(
             stack, self.solution, truth, self.group, distances, data.reference, self.max_shift, self.device, folder
         )
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Choose the images that were solved best, as most, and worst."""
+        errors = align(self.solution.rotations, results["rotation"].double(), self.group).errors
+        some = torch.tensor(typical(errors))
+        images = data.examples(results["index"][some])[1][:, 0].numpy()
+        captions = [f"error {degrees:.1f}°" for degrees in torch.rad2deg(errors[some]).tolist()]
+        return Showcase(pictures=list(zip(images, captions, strict=True)))
 
     def answering(self, tta: str) -> nn.Module:
         """Return the network that answers for an image and its copies, as the gauge needs them."""

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cryoexp.tasks.pose.align import align, align_o4, view_errors
+from cryoexp.tasks.pose.align import align, align_hand, align_o4, view_errors
 from cryoexp.tasks.pose.solve import Solution
 
 Scores = dict[str, float]
@@ -16,7 +16,8 @@ def pose_scores(estimate: Tensor, truth: Tensor, group: Tensor | None) -> Scores
     """Score `(n, 3, 3)` orientations after one turn of the volume and the hand (`cryoexp.tasks.pose.align.align`).
 
     Returns:
-        Median and mean error, and medians of its parts, in degrees; shares of the images within 5° and 10°.
+        Median and mean error, medians of its parts and that in the hand that fits worse, in degrees; shares of the
+        images within 5° and 10°.
     """
     aligned = align(estimate, truth, group)
     degrees = torch.rad2deg(aligned.errors)
@@ -26,6 +27,8 @@ def pose_scores(estimate: Tensor, truth: Tensor, group: Tensor | None) -> Scores
         view, plane = view_errors(aligned.rotations, truth)
         scores["view_median_deg"] = math.degrees(float(view.median()))
         scores["in_plane_median_deg"] = math.degrees(float(plane.median()))
+    other = align_hand(estimate, truth, group, mirrored=not aligned.mirrored)
+    scores["other_hand_e_so3_median_deg"] = math.degrees(float(other.errors.median()))
     return scores
 
 
