@@ -91,8 +91,9 @@ class Report:
                 ends = [f"{test[name + end]:.4f}" for end in ("_low", "_high") if name + end in test]
                 interval = f"  (95 %: {' … '.join(ends)})" if ends else ""
                 console.print(f"test    {name:20s} {value:.4f}{interval}")
-        masses = dict(zip(info.classes, info.masses, strict=True)) if info.masses else {}
-        console.print(_class_table(of_class, info.by_mass, [masses[name] for name in info.by_mass if masses]))
+        if of_class:
+            masses = dict(zip(info.classes, info.masses, strict=True)) if info.masses else {}
+            console.print(_class_table(of_class, info.by_mass, [masses[name] for name in info.by_mass if masses]))
         times = {k.removeprefix("time/").removesuffix("_s"): v for k, v in self.scores.items() if k.startswith("time/")}
         console.print("time    " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
         console.print(f"page    {self.folder / 'report.html'}")
