@@ -34,7 +34,16 @@ from cryoexp.restore import Trained, check_targets, restore
 from cryoexp.tasks.classify.open_set import score_open_set, separate
 
 Scores = dict[str, float]
-DEALT = ("structures", "structure", "per_class", "images", "split")  # what decides which item is in which split
+DEALT = (
+    "structures",
+    "structure",
+    "per_class",
+    "images",
+    "split",
+    "path",
+    "limit",
+    "split_by",
+)  # what decides which item is in which split
 
 
 def evaluate(arguments: Sequence[str]) -> Scores:

@@ -4,6 +4,7 @@ A set of projections fixes its orientations up to one rotation of the volume, on
 R → J R J with J = diag(1, 1, −1) gives the same images of the mirrored volume. Both are found in closed form.
 """
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -83,11 +84,13 @@ def view_errors(aligned: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def symmetry_group(name: str) -> Tensor:
-    """Rotations `(k, 3, 3)` of C1, C2, …, D2, …, T, O or I, the axis along z (RELION's names).
+    """Rotations `(k, 3, 3)` of C1, C2, …, D2, … or O, the axis along z (RELION's names).
 
     Raises:
-        ValueError: another name.
+        ValueError: another name; T and I, whose axes RELION puts elsewhere, too.
     """
+    if not re.fullmatch(r"[CD][1-9][0-9]*|O", name):
+        raise ValueError(f"no such point group: {name}")
     return torch.from_numpy(Rotation.create_group(name).as_matrix())
 
 

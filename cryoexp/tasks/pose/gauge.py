@@ -11,6 +11,8 @@ from torch import Tensor
 from cryoexp.physics.dihedral import D4
 from cryoexp.physics.rotations import nearest_rotation
 
+LEAST = 1e-6  # of the mean turn that quarters of a turn leave behind
+
 
 def fix_gauge(copies: Tensor) -> Tensor:
     """Bring recovered orientations of images and their copies into a physical frame.
@@ -46,6 +48,8 @@ def _frame(means: Tensor) -> Tensor:
     """B with means[k] ≈ B D4[k] Bᵀ: z from the quarter turns, y from the mirrors."""
     quarter = means[1] - means[3]
     z = torch.stack([quarter[2, 1] - quarter[1, 2], quarter[0, 2] - quarter[2, 0], quarter[1, 0] - quarter[0, 1]])
+    if z.norm() < LEAST:  # a network that gives the same answer for all: nothing to go by
+        return torch.eye(3).to(z)
     z = z / z.norm()
     # turns by π about y and x: 2yyᵀ − 1 and 2xxᵀ − 1, their difference 2(yyᵀ − xxᵀ)
     flat = torch.eye(3).to(z) - z[:, None] * z

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cryoexp.errors import ConfigError
-from cryoexp.physics.rotations import matrix_to_quaternion, multiply
+from cryoexp.physics.rotations import matrix_to_quaternion
 from cryoexp.tasks.pose.lift import from_symmetric, lift, to_cosine, to_distance
+from cryoexp.tasks.pose.refine import angles
 
 Name = Literal["joint", "psd", "regression", "two_acos"]
 NAMES = get_args(Name)
@@ -49,12 +50,10 @@ def distance_of(head: Name, inner: Tensor) -> Tensor:
     return to_distance(inner)
 
 
-def true_distances(rotations: Tensor, group: Tensor | None = None) -> Tensor:
-    """Angles between all of `(b, 3, 3)` rotations, the least over a symmetry group: `(b, b)` radians."""
+def true_distances(rotations: Tensor) -> Tensor:
+    """Angles between all of `(b, 3, 3)` rotations: `(b, b)` radians."""
     q = matrix_to_quaternion(rotations.double())
-    copies = [q] if group is None else [multiply(q, g.expand_as(q)) for g in matrix_to_quaternion(group.to(q))]
-    nearest = torch.stack([(q @ copy.T).abs() for copy in copies]).amax(0)
-    return 2 * nearest.clamp(max=1).arccos()
+    return angles(q, q)
 
 
 def pair_loss(feature: Tensor, distance: Tensor, head: Name, cap: float) -> Tensor:
@@ -76,7 +75,7 @@ def pair_loss(feature: Tensor, distance: Tensor, head: Name, cap: float) -> Tens
         error = (distance_of(head, inner) - distance)[off].abs()
     else:
         error = (inner - to_cosine(distance))[off].square()
-    return (weight * error).sum() / weight.sum()
+    return (weight * error).sum() / weight.sum().clamp_min(1e-12)  # 0 for a batch of one image, which has no pairs
 
 
 def regression_loss(feature: Tensor, rotations: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from cryoexp.data.projection_ctf import DEFOCUS, read_lens
+from cryoexp.data.projection_ctf import DEFOCUS, column, read_lens
 from cryoexp.data.real_problems import Problems
 from cryoexp.physics.ctf import astigmatic, ctf
 from cryoexp.physics.fourier import image_frequencies
@@ -37,7 +38,8 @@ def transfer_of_table(
     if DEFOCUS[0] not in rows and DEFOCUS[0] not in optics:
         return lambda numbers: torch.full((len(numbers), padded, padded // 2 + 1), sign)
     if DEFOCUS[1] not in rows and DEFOCUS[1] not in optics:
-        rows = rows.assign(rlnDefocusV=rows[DEFOCUS[0]], rlnDefocusAngle=0.0)
+        one = column(rows, optics, DEFOCUS[0], np.full(len(rows), np.nan))
+        rows = rows.assign(rlnDefocusV=one, rlnDefocusAngle=0.0)
     problems = Problems()
     lens = torch.from_numpy(read_lens(rows, optics, "CTF", problems))
     problems.check("the table of particles")

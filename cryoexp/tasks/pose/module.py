@@ -1,5 +1,6 @@
 """The pose task."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,8 @@ from cryoexp.data.datamodule import Batch
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.particles import Particles
 from cryoexp.physics.dihedral import D4, turned
+from cryoexp.physics.reconstruction import Method as Reconstruction
+from cryoexp.physics.reconstruction import check_method
 from cryoexp.physics.rotations import matrix_to_quaternion, quaternion_to_matrix, rotation_angle
 from cryoexp.seeds import torch_generator
 from cryoexp.tasks.base import Scores, Task
@@ -28,15 +31,15 @@ from cryoexp.tasks.pose.heads import (
 )
 from cryoexp.tasks.pose.lift import nearest_quaternion
 from cryoexp.tasks.pose.map_figures import typical
-from cryoexp.tasks.pose.products import Stack, true_rotations, write_new, write_products
+from cryoexp.tasks.pose.products import Making, Stack, true_rotations, write_new, write_products
 from cryoexp.tasks.pose.recovery import Method, Recovery
-from cryoexp.tasks.pose.refine import refine
 from cryoexp.tasks.pose.scores import o4_scores, pose_scores, solution_scores
 from cryoexp.tasks.pose.solve import Solver
-from cryoexp.tasks.pose.spectral import spectral
+from cryoexp.tasks.pose.spectral import FEWEST
 from cryoexp.tasks.showcase import Showcase
 
 Calibration = Literal["none", "isotonic", "quantiles"]
+SAMPLED = 2000  # images whose pairs are scored and drawn
 
 
 class Pose(Task):
@@ -45,13 +48,15 @@ class Pose(Task):
     Args:
         head: joint, psd, regression or two_acos (`cryoexp.tasks.pose.heads`).
         weight_cap: how much more a near pair may count than one half a turn apart.
-        consistency: weight of `cryoexp.tasks.pose.heads.consistency_loss`, at the price of a second pass; 0: none.
-        symmetry: of the molecule, RELION's name, its axis along z: C1, C2, D2, …
+        consistency: weight of `cryoexp.tasks.pose.heads.consistency_loss`, at the price of two more passes; 0: none.
+        symmetry: of the molecule, RELION's name, its axis along z: C1, C2, D2, …; others than C1 with head=regression
+            only: what is left of a distance when copies count as the same tells too little.
         recovery: spectral, or adam as the original.
         landmarks: see `cryoexp.tasks.pose.recovery.Recovery`.
         refine_steps: of the refinement against distances.
         calibration: of the distances: none, isotonic (on validation) or quantiles (no truth, uniform views).
         max_shift: pixels along x and y within which a particle is looked for off the centre, for the map.
+        reconstruction: of the map: insertion, cg, astra_cgls or astra_sirt (the latter two on CUDA).
         shared: see `Task`.
     """
 
@@ -74,6 +79,7 @@ class Pose(Task):
         refine_steps: int,
         calibration: Calibration,
         max_shift: float,
+        reconstruction: Reconstruction,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -82,6 +88,19 @@ class Pose(Task):
         self.group = _group(symmetry)
         self.recovery = Recovery(method=recovery, landmarks=landmarks, steps=refine_steps)
         self.calibration, self.max_shift = check_calibration(calibration), max_shift
+        check_method(reconstruction)
+        self.reconstruction: Reconstruction = reconstruction
+        if self.group is not None and (head != "regression" or consistency):
+            raise ConfigError(
+                f"task.symmetry={symmetry}: images of a symmetric molecule have direct answers only. Give "
+                "task.head=regression task.consistency=0, or C1 and views within one unit (dataset.angle_coverage)"
+            )
+        few = {name: n for name, n in self.info.counts.items() if name != "train" and n < FEWEST}
+        if few and head in ("psd", "two_acos"):
+            raise ConfigError(
+                f"dataset.split: the {min(few)} split has {few[min(few)]} images, but orientations from distances "
+                f"(task.head={head}) take {FEWEST}"
+            )
         if head == "two_acos":
             _uncover(self.net)
         self.register_buffer("curve", identity())  # learned on validation where calibration is isotonic
@@ -107,7 +126,7 @@ class Pose(Task):
     @property
     def solver(self) -> Solver:
         """From features to orientations."""
-        return Solver(self.head, self.recovery, self.calibration, self.curve)
+        return Solver(self.head, self.recovery, self.calibration, self.curve, self.group)
 
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
         """Loss of all pairs, of the orientations themselves, or both."""
@@ -117,7 +136,7 @@ class Pose(Task):
     def _loss(self, feature: Tensor, rotations: Tensor) -> Tensor:
         loss = feature.new_zeros(())
         if self.head != "regression":
-            distance = true_distances(rotations, self.group).float()
+            distance = true_distances(rotations).float()
             loss = loss + pair_loss(feature, distance, self.head, self.weight_cap)
         if self.head in ("joint", "regression"):
             if self.group is not None:
@@ -140,7 +159,13 @@ class Pose(Task):
         return loss
 
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
-        """Keep features beside the truth."""
+        """Keep features beside the truth.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not batch["rotation"].isfinite().all():
+            raise DataError("some of these images have no orientation in their table: there is nothing to compare with")
         return {"index": batch["index"], "rotation": batch["rotation"], **self.answer(prediction)}
 
     def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
@@ -155,23 +180,32 @@ class Pose(Task):
     def scores(self, results: Batch) -> Scores:
         """Error of the distances, of what is recovered from them up to O(4), and of direct answers."""
         feature, truth = results["feature"].double(), results["rotation"].double()
-        scores = self._distance_scores(feature, truth)
-        every = slice(None)
-        distances = self.solver.pairs(feature).distances(every, every)
-        # whatever the recovery of the test: this one costs a tenth of a second
-        scores |= o4_scores(refine(spectral(distances), distances), matrix_to_quaternion(truth))
-        within = scores.pop("o4_within_10deg")
+        pairs = self._pair_scores(feature, truth)
+        within = pairs.pop("o4_within_10deg", 0.0)
         if self.head in ("psd", "two_acos"):
-            return {"within_10deg": within, **scores}
+            return {"within_10deg": within, **pairs}
         direct = quaternion_to_matrix(nearest_quaternion(feature))
-        return {**pose_scores(direct, truth, self.group), **scores}
+        return {**pose_scores(direct, truth, self.group), **pairs}
+
+    def _pair_scores(self, feature: Tensor, truth: Tensor) -> Scores:
+        """Scores of the distances, and after O(4) of what they give; none for symmetric molecules, or few images."""
+        if self.group is not None or len(feature) < FEWEST:
+            return {}
+        # whatever the recovery of the test: this one costs a tenth of a second
+        quick = replace(self.recovery, method="spectral")
+        recovered = quick(self.solver.pairs(feature), torch_generator(0, "training"))
+        return o4_scores(recovered, matrix_to_quaternion(truth)) | self._distance_scores(feature, truth)
 
     def test_scores(self, results: Batch) -> Scores:
         """Score every route to the orientations, with the gauge fixed by the copies."""
         feature, truth = results["feature"].double(), results["rotation"].double()
         self.solution = self.solver(feature, torch_generator(0, "training"))
         scores = solution_scores(self.solution, truth, self.group)
-        recovered = self.solver.alone(feature[:, 0], torch_generator(0, "training"))
+        if self.group is not None or len(feature) < FEWEST:
+            return scores
+        recovered = self.solution.quaternions
+        if recovered is None:  # there are more images than landmarks
+            recovered = self.solver.alone(feature[:, 0], torch_generator(0, "training"))
         o4 = o4_scores(recovered, matrix_to_quaternion(truth))
         o4.pop("o4_within_10deg")
         return {**scores, **o4, **self._distance_scores(feature[:, 0], truth)}
@@ -200,9 +234,8 @@ class Pose(Task):
             clean=lambda numbers: data.examples(index[numbers])[0],
         )
         distances = self._distances(results["feature"][:, 0].double(), truth)
-        return write_products(
-            stack, self.solution, truth, self.group, distances, data.reference, self.max_shift, self.device, folder
-        )
+        making = Making(self.reconstruction, self.max_shift, self.trainer.strategy.root_device)
+        return write_products(stack, self.solution, truth, self.group, distances, data.reference, making, folder)
 
     def showcase(self, results: Batch, data: Any) -> Showcase:
         """Choose the images that were solved best, as most, and worst."""
@@ -230,15 +263,18 @@ class Pose(Task):
             contrast=training.contrast,
             flipped=training.ctf == "flip",
         )
-        write_new(stack, solution, self.max_shift, self.device, folder)
+        making = Making(self.reconstruction, self.max_shift, next(self.net.parameters()).device)
+        write_new(stack, solution, making, folder)
 
     def truth(self, particles: Particles) -> Batch:
         """Rotations by the angles in the table."""
         return {"rotation": true_rotations(particles.rows)}
 
     def _distances(self, feature: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimated and true distances of all pairs of different images, `(m,)` each."""
-        true = true_distances(truth, self.group)
+        """Estimated and true distances of all pairs of different images, `(m,)` each; of `SAMPLED` images at most."""
+        some = slice(None, None, -(-len(truth) // SAMPLED))
+        feature, truth = feature[some], truth[some]
+        true = true_distances(truth)
         pairs = torch.triu(torch.ones_like(true), 1) > 0
         return self.solver.pairs(feature).distances(slice(None), slice(None))[pairs], true[pairs]
 
@@ -285,7 +321,7 @@ def _group(symmetry: str) -> Tensor | None:
     try:
         group = symmetry_group(symmetry)
     except ValueError:
-        raise ConfigError(f"task.symmetry={symmetry}: give C1, C2, …, D2, …, T, O or I") from None
+        raise ConfigError(f"task.symmetry={symmetry}: give C1, C2, …, D2, … or O") from None
     return group if len(group) > 1 else None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cryoexp.errors import DataError
 from cryoexp.io.star import write_star
-from cryoexp.physics.reconstruction import Transfer
+from cryoexp.physics.reconstruction import Method, Transfer
 from cryoexp.physics.rotations import euler_to_matrix, matrix_to_euler
 from cryoexp.progress import console
 from cryoexp.tasks.pose.align import Aligned, align, other_hand
@@ -25,7 +25,9 @@ from cryoexp.tasks.pose.view import pose_scene
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+STALE = ("rlnOriginX", "rlnOriginY")  # RELION 3.0's origins, in pixels
 FEWEST = 100  # images that make a map
+BOUND = 0.02  # pixels from the limit at which a shift counts as not found
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,33 @@ class Stack:
     clean: Callable[[Tensor], Tensor] | None = None
 
     @property
+    def origins(self) -> Tensor:
+        """Shifts `(n, 2)` that the table tells, pixels x, y of the particle from the centre; 0 where it tells none."""
+        if not set(ORIGINS) <= set(self.rows):
+            return torch.zeros(len(self.rows), 2)
+        return torch.tensor(self.rows[list(ORIGINS)].to_numpy(dtype=float) / -self.voxel_size).float()
+
+    @property
     def transfer(self) -> Transfer:
         """CTFs of the images by their numbers, with the sign of their contrast."""
         return transfer_of_table(
             self.rows, self.optics, self.size, self.voxel_size, contrast=self.contrast, flipped=self.flipped
         )
+
+
+@dataclass(frozen=True)
+class Making:
+    """How maps are made.
+
+    Args:
+        method: insertion, cg, astra_cgls or astra_sirt (`cryoexp.physics.reconstruction.reconstruct`).
+        limit: pixels along x and y within which particles are looked for off the centre; 0: they are where they are.
+        device: where the work is done.
+    """
+
+    method: Method
+    limit: float
+    device: torch.device
 
 
 def write_orientations(
@@ -75,6 +99,7 @@ def write_orientations(
     """
     angles = torch.rad2deg(matrix_to_euler(rotations)).numpy().round(4)
     table = stack.rows.filter(regex="^rln").reset_index(drop=True)
+    table = table.drop(columns=[name for name in table if name in STALE or name.endswith("Prior")])
     table[list(ANGLES)] = angles
     table[list(ORIGINS)] = (-stack.voxel_size * shifts.double()).numpy().round(4) + 0.0
     table = table.assign(**more)
@@ -82,20 +107,22 @@ def write_orientations(
     table.to_csv(folder / f"{name}.csv", index=False)
 
 
-def write_solution(stack: Stack, solution: Solution, shifts: Tensor, more: dict[str, Any], folder: Path) -> None:
+def write_solution(stack: Stack, solution: Solution, shifts: Tensor, folder: Path) -> None:
     """Write the orientations, and where distances alone gave them those of the other hand too."""
-    spread = torch.rad2deg(solution.spread).numpy().round(4)
-    more = {"cryoexpSpreadDegrees": spread, **more}
+    more = {"cryoexpSpreadDegrees": torch.rad2deg(solution.spread).numpy().round(4)}
     write_orientations(stack, solution.rotations, shifts, more, folder)
     if solution.own == "pairs":
         console.print("note    distances do not tell the hand: orientations_other_hand.star has the mirror image's")
         write_orientations(stack, other_hand(solution.rotations), shifts, more, folder, "orientations_other_hand")
 
 
-def write_new(stack: Stack, solution: Solution, limit: float, device: torch.device, folder: Path) -> None:
-    """Write orientations, maps, their FSC and pictures for images whose truth nobody knows."""
-    maps, shifts = make_maps(stack, solution.rotations, limit, device)
-    write_solution(stack, solution, shifts, {}, folder)
+def write_new(stack: Stack, solution: Solution, making: Making, folder: Path) -> None:
+    """Write orientations, maps, their FSC and pictures for images whose truth nobody knows.
+
+    Origins that their table tells are where particles are looked for.
+    """
+    maps, shifts = make_maps(stack, solution.rotations, making, stack.origins)
+    write_solution(stack, solution, shifts, folder)
     draw_directions(solution.rotations, folder / "directions.png")
     console.print(f"found   orientations of {len(shifts):,} images")
     if maps is None:
@@ -103,6 +130,7 @@ def write_new(stack: Stack, solution: Solution, limit: float, device: torch.devi
     scores, curves = score_maps(maps, None)
     write_maps(maps, curves, folder)
     draw_maps(maps, curves, None, folder)
+    pose_scene(shown(maps, curves), maps.voxel_size, solution.rotations).write(folder / "reconstruction.view.json")
     console.print(f"found   a map, halves agree to {scores['resolution_half_a']:.1f} Å (FSC {HALF})")
 
 
@@ -110,12 +138,17 @@ def true_rotations(rows: pd.DataFrame) -> Tensor:
     """Rotations `(n, 3, 3)` by the angles of RELION's table.
 
     Raises:
-        DataError: a column is missing.
+        DataError: a column is missing, or holds no truth.
     """
     missing = [name for name in ANGLES if name not in rows]
     if missing:
         raise DataError(f"the input's table has no {', '.join(missing)}: there is no truth to evaluate against")
-    return euler_to_matrix(torch.deg2rad(torch.tensor(rows[list(ANGLES)].to_numpy(dtype=float))))
+    angles = torch.tensor(rows[list(ANGLES)].to_numpy(dtype=float))
+    wrong = int((~angles.isfinite()).any(1).sum())
+    if wrong or not angles[:, :2].any():
+        what = f"{wrong} rows without a number" if wrong else "rot and tilt 0 in every row"
+        raise DataError(f"the input's table has {', '.join(ANGLES)} with {what}: there is no truth to evaluate against")
+    return euler_to_matrix(torch.deg2rad(angles))
 
 
 def write_products(
@@ -125,11 +158,10 @@ def write_products(
     group: Tensor | None,
     distances: tuple[Tensor, Tensor],
     reference: Tensor | None,
-    limit: float,
-    device: torch.device,
+    making: Making,
     folder: Path,
 ) -> dict[str, float]:
-    """Write what comes of a test split into the run folder.
+    """Write what comes of a test split into the run folder: all in the frame and the hand of the truth.
 
     Args:
         stack: the images.
@@ -138,8 +170,7 @@ def write_products(
         group: of a symmetric molecule, see `align`.
         distances: estimated and true ones of all pairs, radians.
         reference: `(z, y, x)` the map that the images show, where it is known.
-        limit: pixels within which particles are looked for off the centre.
-        device: where maps are made.
+        making: how maps are made.
         folder: of the run.
 
     Returns:
@@ -148,11 +179,12 @@ def write_products(
     predictions, figures = folder / "predictions", folder / "figures"
     predictions.mkdir(exist_ok=True)
     found = align(solution.rotations, truth, group)
-    maps, shifts = make_maps(stack, found.rotations, limit, device)
-    errors = {"cryoexpErrorDegrees": torch.rad2deg(found.errors).numpy().round(4)}
+    maps, shifts = make_maps(stack, found.rotations, making, None)
+    errors = {"cryoexpSpreadDegrees": torch.rad2deg(solution.spread).numpy().round(4)}
+    errors["cryoexpErrorDegrees"] = torch.rad2deg(found.errors).numpy().round(4)
     true = torch.rad2deg(matrix_to_euler(truth)).numpy().round(4)
     errors |= {f"cryoexpTrue{name.removeprefix('rln')}": true[:, i] for i, name in enumerate(ANGLES)}
-    write_solution(stack, solution, shifts, errors, predictions)
+    write_orientations(stack, found.rotations, shifts, errors, predictions)
     draw_poses(solution, found, truth, group, distances, figures)
     if maps is None:
         return {}
@@ -168,15 +200,31 @@ def write_products(
     return scores
 
 
-def make_maps(stack: Stack, rotations: Tensor, limit: float, device: torch.device) -> tuple[Maps | None, Tensor]:
-    """Reconstruct from `(n, 3, 3)` orientations, with the shifts that fit; no map from fewer than `FEWEST` images."""
+def make_maps(stack: Stack, rotations: Tensor, making: Making, start: Tensor | None) -> tuple[Maps | None, Tensor]:
+    """Reconstruct from `(n, 3, 3)` orientations, with the shifts that fit; no map from fewer than `FEWEST` images.
+
+    Args:
+        stack: the images.
+        rotations: of them.
+        making: how.
+        start: `(n, 2)` shifts that are known roughly, kept where none are looked for; None: 0.
+    """
+    start = torch.zeros(len(rotations), 2) if start is None else start
     if len(rotations) < FEWEST:
         console.print(f"note    no map: {len(rotations)} images are too few, it takes {FEWEST}")
-        return None, torch.zeros(len(rotations), 2)
+        return None, start
     transfer, voxel_size = stack.transfer, stack.voxel_size
-    shifts = locate_particles(stack.images, rotations, transfer, limit=limit, voxel_size=voxel_size, device=device)
+    device = making.device
+    shifts = locate_particles(
+        stack.images, rotations, transfer, limit=making.limit, voxel_size=voxel_size, device=device, start=start
+    )
+    lost = ((shifts - start).abs() > making.limit - BOUND).any(1).double().mean()
+    if making.limit and lost > 0.05:
+        console.print(
+            f"note    {lost:.0%} of the particles lie at the limit of task.max_shift={making.limit:g} or beyond"
+        )
     maps = reconstruct_maps(
-        stack.images, rotations, shifts, transfer, voxel_size=voxel_size, method="insertion", device=device
+        stack.images, rotations, shifts, transfer, voxel_size=voxel_size, method=making.method, device=device
     )
     return maps, shifts
 

@@ -22,6 +22,7 @@ def locate_particles(
     limit: float,
     voxel_size: float,
     device: torch.device | str,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Find the shifts of images by their correlation with projections of the map that they give themselves.
 
@@ -35,11 +36,13 @@ def locate_particles(
         limit: pixels along x and y, within which particles are looked for; 0: all are centred.
         voxel_size: Å.
         device: where the work is done.
+        start: `(n, 2)` shifts that are known roughly, about which particles are looked for; None: 0.
 
     Returns:
         `(n, 2)` pixels x, y of the particle from the centre.
     """
-    shifts = torch.zeros(len(rotations), 2)
+    start = torch.zeros(len(rotations), 2) if start is None else start
+    shifts = start.clone()
     for _ in range(ROUNDS if limit > 0 else 0):
         maps = reconstruct_maps(
             images, rotations, shifts, transfer, voxel_size=voxel_size, method="insertion", device=device
@@ -53,9 +56,11 @@ def locate_particles(
                 rows = numbers % 2 == half
                 which = numbers[rows]
                 spectra = projection.slices(volume, rotations[which].to(device))
+                spectra = spectra * projection.shift_phases(volume.padded, start[which].to(device))
                 if transfer is not None:
                     spectra = spectra * transfer(which).to(device)
-                shifts[which] = best_shifts(seen[rows], projection.images(spectra, volume.size), limit).cpu()
+                found = best_shifts(seen[rows], projection.images(spectra, volume.size), limit).cpu()
+                shifts[which] = start[which] + found
     return shifts
 
 

@@ -1,13 +1,19 @@
 """Orientations of a whole set of images from what the network says of them and of their turned copies."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cryoexp.physics.dihedral import D4
-from cryoexp.physics.rotations import matrix_to_quaternion, multiply, quaternion_to_matrix, rotation_angle
-from cryoexp.tasks.pose.align import align
+from cryoexp.physics.rotations import (
+    matrix_to_quaternion,
+    multiply,
+    nearest_rotation,
+    quaternion_to_matrix,
+    rotation_angle,
+)
+from cryoexp.tasks.pose.align import align, nearest_copy
 from cryoexp.tasks.pose.calibration import calibrated, uniform_quantiles
 from cryoexp.tasks.pose.gauge import fix_gauge, undo
 from cryoexp.tasks.pose.heads import Name, distance_of
@@ -15,6 +21,7 @@ from cryoexp.tasks.pose.lift import from_symmetric, nearest_quaternion, to_symme
 from cryoexp.tasks.pose.pairs import FeaturePairs
 from cryoexp.tasks.pose.recovery import Recovery
 from cryoexp.tasks.pose.refine import refine
+from cryoexp.tasks.pose.spectral import FEWEST
 
 SAMPLED = 1000  # images whose pairs show the distribution of distances
 
@@ -26,7 +33,8 @@ class Solution:
     own: str
     routes: dict[str, Tensor]  # averaged over the copies
     single: dict[str, Tensor]  # from the images alone
-    spread: Tensor = field(default_factory=lambda: torch.empty(0))  # `(n,)` rad, of the copies about their mean
+    spread: Tensor  # `(n,)` rad, of the copies about their mean
+    quaternions: Tensor | None = None  # `(n, 4)` of all images from distances between them, up to O(4)
 
     @property
     def rotations(self) -> Tensor:
@@ -43,10 +51,14 @@ class Solver:
         calibration: none, isotonic (``curve``, learned on validation) or quantiles (of these images' own distances,
             which supposes that all rotations are equally likely).
         curve: see `cryoexp.tasks.pose.calibration`.
+        group: of a symmetric molecule, whose images have direct answers only.
     """
 
-    def __init__(self, head: Name, recovery: Recovery, calibration: str, curve: Tensor) -> None:
+    def __init__(
+        self, head: Name, recovery: Recovery, calibration: str, curve: Tensor, group: Tensor | None = None
+    ) -> None:
         self.head, self.recovery, self.calibration, self.curve = head, recovery, calibration, curve
+        self.group = group
 
     def pairs(self, features: Tensor) -> FeaturePairs:
         """Distances `(n, n)` of images by their `(n, k)` features."""
@@ -68,11 +80,17 @@ class Solver:
         return self.recovery(self.pairs(features), generator)
 
     def __call__(self, features: Tensor, generator: torch.Generator) -> Solution:
-        """Solve for `(n, 8, k)` features of images and their copies, which follow `cryoexp.physics.dihedral.D4`."""
-        copies = self.from_pairs(features, generator)
+        """Solve for `(n, 8, k)` features of images and their copies, which follow `cryoexp.physics.dihedral.D4`.
+
+        Raises:
+            DataError: too few images, where there is nothing to go by but the distances between them.
+        """
+        if self.head in ("joint", "regression") and (self.group is not None or len(features) < FEWEST):
+            return self.direct(features)
+        copies, known = self.from_pairs(features, generator)
         routes, single = {"pairs": undo(copies)}, {"pairs": copies[:, 0]}
-        if self.head == "psd" or self.head == "two_acos":
-            return Solution("pairs", routes, single, _spread(copies, routes["pairs"]))
+        if self.head in ("psd", "two_acos"):
+            return Solution("pairs", routes, single, _spread(copies, routes["pairs"]), known)
         averaged = undo_lifts(features.double())
         direct = quaternion_to_matrix(nearest_quaternion(features.double()))
         routes["regression"], single["regression"] = quaternion_to_matrix(nearest_quaternion(averaged)), direct[:, 0]
@@ -81,19 +99,35 @@ class Solver:
             kind["pairs"] = align(kind["pairs"], kind["regression"]).rotations
         spread = _spread(direct, routes["regression"])
         if self.head == "regression":
-            return Solution("regression", routes, single, spread)
+            return Solution("regression", routes, single, spread, known)
         routes["joint"] = self.jointly(routes["regression"], averaged)
         single["joint"] = self.jointly(single["regression"], features[:, 0])
-        return Solution("joint", routes, single, spread)
+        return Solution("joint", routes, single, spread, known)
 
-    def from_pairs(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Recover images and copies from distances, and fix the gauge: `(n, 8, 3, 3)` in one of both hands."""
+    def direct(self, features: Tensor) -> Solution:
+        """Take the direct answers alone: of few images, or of a symmetric molecule, whose copies may differ by it."""
+        copies = quaternion_to_matrix(nearest_quaternion(features.double()))
+        back = D4.to(copies).transpose(1, 2) @ copies
+        if self.group is not None:
+            first = back[:, :1].expand_as(back).flatten(0, 1)
+            back = nearest_copy(back.flatten(0, 1), first, self.group).unflatten(0, back.shape[:2])
+        mean = nearest_rotation(back.sum(1))
+        spread = rotation_angle(back.transpose(2, 3) @ mean[:, None]).square().mean(1).sqrt()
+        return Solution("regression", {"regression": mean}, {"regression": copies[:, 0]}, spread)
+
+    def from_pairs(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Recover images and copies from distances, and fix the gauge.
+
+        Returns:
+            `(n, 8, 3, 3)` in one of both hands; and, where all images are landmarks, their quaternions before that.
+        """
         n, copies, k = features.shape
         pairs = self.pairs(features.reshape(n * copies, k))
         chosen = torch.randperm(n, generator=generator)[: self.recovery.landmarks].sort()[0].to(features.device)
         known = self.recovery(self.pairs(features[chosen, 0]), generator)
         found = self.recovery.place(pairs, chosen * copies, known)
-        return fix_gauge(quaternion_to_matrix(found).unflatten(0, (n, copies)))
+        fixed = fix_gauge(quaternion_to_matrix(found).unflatten(0, (n, copies)))
+        return fixed, known if len(chosen) == n else None
 
     def jointly(self, rotations: Tensor, features: Tensor) -> Tensor:
         """Refine direct answers `(n, 3, 3)` by the distances of their `(n, 10)` features."""

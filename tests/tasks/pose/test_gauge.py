@@ -41,3 +41,8 @@ def test_averaging_copies_beats_one():
 def test_random_orientations_do_not_pretend():
     noise = quaternion_to_matrix(random_quaternions(400, torch.Generator().manual_seed(0))).unflatten(0, (50, 8))
     assert torch.isfinite(fix_gauge(noise)).all()
+
+
+def test_equal_answers_for_all_copies_do_not_break_it():
+    same = rotations(1).expand(50, 8, 3, 3)
+    assert torch.isfinite(fix_gauge(same)).all()

@@ -6,7 +6,6 @@ import torch
 from cryoexp.errors import ConfigError
 from cryoexp.physics.dihedral import D4
 from cryoexp.physics.rotations import matrix_to_quaternion, rotation_angle
-from cryoexp.tasks.pose.align import symmetry_group
 from cryoexp.tasks.pose.heads import (
     check_head,
     consistency_loss,
@@ -51,12 +50,13 @@ def test_true_distances_are_the_angles_between_rotations():
     torch.testing.assert_close(true_distances(truth)[3, 7], rotation_angle(truth[3].T @ truth[7]))
 
 
-def test_distances_of_a_symmetric_molecule_are_the_least_over_its_copies():
-    truth, group = rotations(15), symmetry_group("D2")
-    found = true_distances(truth, group)
-    wanted = min(float(rotation_angle(truth[2].T @ truth[5] @ g)) for g in group)
-    assert float(found[2, 5]) == pytest.approx(wanted, abs=1e-9)
-    torch.testing.assert_close(true_distances(truth @ group[1], group), found)
+@pytest.mark.parametrize("head", ["psd", "two_acos"])
+def test_one_image_has_no_pairs_and_no_loss(head):
+    feature = features(torch.rand(1, 16), head).requires_grad_()
+    loss = pair_loss(feature, torch.zeros(1, 1), head, 1.0)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert float(feature.grad.abs().max()) == 0
 
 
 def test_the_original_head_has_its_floor():

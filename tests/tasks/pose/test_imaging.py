@@ -29,6 +29,10 @@ def test_they_are_those_of_the_simulator():
 
 def test_one_defocus_is_enough_and_none_leaves_the_sign():
     torch.testing.assert_close(of(ROWS.drop(columns=["rlnDefocusV", "rlnDefocusAngle"])), of(ROWS))
+    groups = transfer_of_table(
+        ROWS[["rlnOpticsGroup"]], OPTICS.assign(rlnDefocusU=1e4), 32, 4.0, contrast="bright", flipped=False
+    )
+    torch.testing.assert_close(groups(torch.arange(1)), of(ROWS)[:1])
     bare = ROWS[["rlnOpticsGroup"]]
     assert float(of(bare, "dark").unique()) == -1
     assert of(bare).shape == (2, 64, 33)

@@ -17,7 +17,7 @@ from cryoexp.errors import ConfigError, DataError
 from cryoexp.evaluate import evaluate
 from cryoexp.io.star import read_star, write_star
 from cryoexp.physics.dihedral import turned
-from cryoexp.physics.rotations import euler_to_matrix, matrix_to_quaternion, rotation_angle
+from cryoexp.physics.rotations import euler_to_matrix, matrix_to_quaternion
 from cryoexp.predict import predict
 from cryoexp.run import run
 from cryoexp.tasks.pose import Pose
@@ -90,6 +90,12 @@ def test_the_original_head_compares_the_features_before_the_last_layer(task):
 def test_what_cannot_be_is_refused(task):
     with pytest.raises(ConfigError, match=r"task\.symmetry=Q7: give C1, C2"):
         task("task.symmetry=Q7")
+    with pytest.raises(
+        ConfigError, match=r"task\.symmetry=C6: images of a symmetric molecule have direct answers only"
+    ):
+        task("task.symmetry=C6")
+    with pytest.raises(ConfigError, match=r"dataset\.split: the val split has 20 images"):
+        task("task.head=psd", "dataset.split=[140,20,240]")
     _, data = task()
     blind = dataclasses.replace(data.info, made_by={"angles": False})
     with pytest.raises(DataError, match="the images have no orientations"):
@@ -171,7 +177,7 @@ def _predict(folder, tmp_path, rows):
     predict([f"run={folder}", f"input={tmp_path / 'stack' / 'test.star'}", f"output={tmp_path / 'out'}"])
     again = read_star(tmp_path / "out" / "orientations.star")["particles"]
     one, two = (euler_to_matrix(torch.deg2rad(torch.tensor(t[list(ANGLES)].values))) for t in (rows, again))
-    assert float(torch.rad2deg(rotation_angle(one.mT @ two)).median()) < 0.5
+    assert float(torch.rad2deg(align(two, one).errors).median()) < 0.5
     _check_maps(tmp_path / "out", 8.0)
     assert (tmp_path / "out" / "fsc.csv").is_file()
     keys = [f"run={folder}", f"dataset={tmp_path / 'stack' / 'test.star'}", f"output={tmp_path / 'scores'}"]
@@ -188,3 +194,12 @@ def _predict(folder, tmp_path, rows):
     write_star(tmp_path / "stack" / "bare.star", {**table, "particles": kept.drop(columns=["rlnAngleRot"])})
     with pytest.raises(DataError, match=r"no rlnAngleRot: there is no truth to evaluate against"):
         evaluate([f"run={folder}", f"dataset={tmp_path / 'stack' / 'bare.star'}", f"output={tmp_path / 'none'}"])
+    few = kept[:5].assign(rlnOriginX=1.0, rlnAnglePsi=np.nan)
+    write_star(tmp_path / "stack" / "few.star", {**table, "particles": few})
+    predict([f"run={folder}", f"input={tmp_path / 'stack' / 'few.star'}", f"output={tmp_path / 'five'}"])
+    five = read_star(tmp_path / "five" / "orientations.star")["particles"]
+    assert len(five) == 5
+    assert "rlnOriginX" not in five
+    np.testing.assert_allclose(five["rlnOriginXAngst"], kept["rlnOriginXAngst"][:5], atol=1e-3)
+    with pytest.raises(DataError, match="5 rows without a number"):
+        evaluate([f"run={folder}", f"dataset={tmp_path / 'stack' / 'few.star'}", f"output={tmp_path / 'none'}"])

@@ -44,3 +44,14 @@ def test_the_images_own_map_tells_their_shifts(volume):
     assert float((apart - apart.mean(0)).square().mean().sqrt()) < 0.35
     centred = locate_particles(lambda n: stack[n], turns, None, limit=0.0, voxel_size=1.0, device="cpu")
     assert float(centred.abs().max()) == 0
+
+
+def test_particles_are_looked_for_about_where_the_table_has_them(volume):
+    """Shifts far beyond the limit are found from a start within a pixel of them."""
+    turns = rotations(300)
+    shifts = 5 * (2 * torch.rand(300, 2, generator=torch.Generator().manual_seed(1)) - 1)
+    stack, start = shifted(volume, turns, shifts), shifts.round()
+    found = locate_particles(lambda n: stack[n], turns, None, limit=1.0, voxel_size=1.0, device="cpu", start=start)
+    assert float((found - shifts).square().mean().sqrt()) < 0.5 * float((start - shifts).square().mean().sqrt())
+    kept = locate_particles(lambda n: stack[n], turns, None, limit=0.0, voxel_size=1.0, device="cpu", start=start)
+    assert torch.equal(kept, start)

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from cryoexp.errors import DataError
 from cryoexp.physics.dihedral import D4
 from cryoexp.physics.rotations import matrix_to_quaternion, multiply, random_quaternions, rotation_angle
-from cryoexp.tasks.pose.align import align, other_hand
+from cryoexp.tasks.pose.align import align, other_hand, symmetry_group
 from cryoexp.tasks.pose.calibration import calibrated, identity, isotonic, uniform_quantiles
 from cryoexp.tasks.pose.lift import lift
 from cryoexp.tasks.pose.recovery import Recovery
@@ -80,3 +81,21 @@ def test_quantiles_need_no_truth():
     given = it.pairs(feature).distances(slice(None), slice(None))
     wanted = angles(matrix_to_quaternion(truth), matrix_to_quaternion(truth))
     assert float((given - wanted).abs().mean()) < 0.05
+
+
+def test_few_images_have_direct_answers_only():
+    truth = rotations(3)
+    solution = solver("joint")(seen(truth), generator())
+    assert solution.own == "regression"
+    assert float(rotation_angle(solution.rotations.mT @ truth).max()) < 1e-6
+    with pytest.raises(DataError, match="3 images are too few"):
+        solver("psd")(seen(truth), generator())
+
+
+def test_copies_of_a_symmetric_molecule_are_averaged_within_its_group():
+    """Each answer may be any of the orientations that show the same image."""
+    truth, group = rotations(60), symmetry_group("D2")
+    chosen = group[torch.randint(4, (60, 8), generator=generator())]
+    features = lift(matrix_to_quaternion(D4 @ truth[:, None] @ chosen))
+    it = Solver("regression", Recovery(method="spectral", landmarks=100, steps=2), "none", identity(), group)
+    assert float(align(it(features, generator()).rotations, truth, group).errors.max()) < 1e-6
