@@ -1,14 +1,15 @@
 """What the U-Nets share: sizes that fit, and a lean network in two or three dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+CONVOLUTION: Mapping[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: Mapping[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORM: Mapping[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
 class EncoderDecoder(nn.Module):
@@ -81,7 +82,8 @@ def pad(x: Tensor, multiple: Sequence[int]) -> Tensor:
 
 def crop(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Cut `(b, c, [z,] y, x)` back to the shape it had before `pad`."""
-    return x if x.shape[2:] == shape else x[(..., *(slice(n) for n in shape))]
+    inside: Any = (..., *(slice(n) for n in shape))
+    return x if x.shape[2:] == shape else x[inside]
 
 
 def _layer(i: int, o: int, kernel: tuple[int, ...], stride: tuple[int, ...] | int = 1) -> nn.Sequential:

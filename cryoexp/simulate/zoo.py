@@ -298,9 +298,7 @@ ZOO: dict[str, Complex] = {
         Complex("wedge160", "C2", 160, 50, "two larger domains leaning together"),
         Complex("ring240", "C6", 240, 60, "flat ring of six subunits around an open pore"),
         Complex("tetra300", "D2", 300, 65, "four domains at the corners of a tetrahedron"),
-        Complex(
-            "junction430", "C1", 430, 120, "four unlike arms around a core, as in a junction of DNA with its enzymes"
-        ),
+        Complex("junction430", "C1", 430, 120, "four unlike arms around a core, as in a junction of DNA with its enzymes"),
         Complex("barrel560", "D4", 560, 70, "two rings of four"),
         Complex("p97like", "C6", 540, 85, "two rings of six, small domains around one, as in p97"),
         Complex("barrel700", "D7", 700, 90, "four rings of seven, as in the 20S proteasome"),
@@ -311,9 +309,7 @@ ZOO: dict[str, Complex] = {
     )
 }
 
-PROJECTED = (
-    "junction430"  # made to be seen in projection: no view of it looks like another. Not one of the zoo's twelve
-)
+PROJECTED = "junction430"  # made to be seen in projection: no view of it looks like another. Not one of the zoo's twelve
 
 FIXED_TEN = (
     "dimer80",
