@@ -2,6 +2,7 @@
 
 from cryoexp.models.cnn3d import CNN3d
 from cryoexp.models.dsrf3d import DSRF3dV2
+from cryoexp.models.eman2_convnet import Eman2ConvNet
 from cryoexp.models.library import Library, name_of
 from cryoexp.models.rb3d import RB3D
 from cryoexp.models.resnet3d import ResNet3d
@@ -9,16 +10,22 @@ from cryoexp.models.sec3 import SEC3
 from cryoexp.models.siamese import Siamese
 from cryoexp.models.siamese_small import SiameseSmall
 from cryoexp.models.squeezenet3d import SqueezeNet3d
+from cryoexp.models.unet2d import UNet2d, UNet2dSmall
+from cryoexp.models.unet3d import UNet3d
 
 __all__ = [
     "RB3D",
     "SEC3",
     "CNN3d",
     "DSRF3dV2",
+    "Eman2ConvNet",
     "Library",
     "ResNet3d",
     "Siamese",
     "SiameseSmall",
     "SqueezeNet3d",
+    "UNet2d",
+    "UNet2dSmall",
+    "UNet3d",
     "name_of",
 ]

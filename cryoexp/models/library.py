@@ -24,7 +24,7 @@ class Library(nn.Module):
         in_channels: of the volumes.
         out_channels: of the result.
         network: dotted name of the class, ``monai.networks.nets.DenseNet121``.
-        output: what it gives: vector (one answer a volume) or volume (one a voxel).
+        output: what it gives: vector (one answer a volume), volume (one a voxel) or image (one a pixel).
         kwargs: of its constructor; the values ``in_channels`` and ``out_channels`` stand for the numbers of the run.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Label every voxel of a tomogram."""
