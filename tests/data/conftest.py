@@ -1,6 +1,6 @@
 import pytest
 
-from cryoexp.config.build import build
+from cryoexp.assemble import make_data
 from tests.data.boxes import BOX
 
 
@@ -14,12 +14,7 @@ def place(tmp_path):
 @pytest.fixture
 def opened(composed):
     def opened(path, *overrides, box=BOX):
-        node = composed(
-            "dataset=subtomograms_mrc", f"dataset.path={path}", f"dataset.box={box}", *overrides, tiny=False
-        ).dataset
-        data = build(node)
-        data.prepare_data()
-        data.setup()
-        return data
+        asked = ("dataset=subtomograms_mrc", f"dataset.path={path}", f"dataset.box={box}")
+        return make_data(composed(*asked, *overrides, tiny=False))
 
     return opened

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cryoexp.config.build import build
+from cryoexp.assemble import make_data
 from cryoexp.data.projection_ctf import flipped
 from cryoexp.data.sampler import Draw
 from cryoexp.errors import ConfigError, DataError
@@ -26,13 +26,8 @@ PLAIN = ["dataset.normalise=none", "dataset.augment=none"]
 @pytest.fixture
 def opened(composed):
     def opened(path, *overrides, box="null"):
-        node = composed(
-            "dataset=projections_mrc", f"dataset.path={path}", f"dataset.box={box}", *overrides, tiny=False
-        ).dataset
-        data = build(node)
-        data.prepare_data()
-        data.setup()
-        return data
+        asked = ("dataset=projections_mrc", f"dataset.path={path}", f"dataset.box={box}")
+        return make_data(composed(*asked, *overrides, tiny=False))
 
     return opened
 

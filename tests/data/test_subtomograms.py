@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cryoexp import cores
+from cryoexp.assemble import make_data
 from cryoexp.config.build import build
 from cryoexp.data.sampler import Draw
 from cryoexp.data.splits import split
@@ -19,10 +20,7 @@ from cryoexp.physics.rotations import euler_to_matrix
 @pytest.fixture
 def make(composed):
     def make(*overrides):
-        data = build(composed(*overrides).dataset)
-        data.prepare_data()
-        data.setup()
-        return data
+        return make_data(composed(*overrides))
 
     return make
 

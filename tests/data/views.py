@@ -2,7 +2,7 @@
 
 import pytest
 
-from cryoexp.config.build import build
+from cryoexp.assemble import make_data
 from cryoexp.data.sampler import Draw
 
 SMALL = ["dataset=projections", "dataset.images=80", "dataset.box=52", "snr=0.1"]
@@ -11,10 +11,7 @@ SMALL = ["dataset=projections", "dataset.images=80", "dataset.box=52", "snr=0.1"
 @pytest.fixture
 def make(composed):
     def make(*overrides):
-        data = build(composed(*SMALL, *overrides, tiny=False).dataset)
-        data.prepare_data()
-        data.setup()
-        return data
+        return make_data(composed(*SMALL, *overrides, tiny=False))
 
     return make
 
