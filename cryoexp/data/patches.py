@@ -83,10 +83,10 @@ class PatchData(DataModule):
         mean, std = (m.view(-1, 1, 1, 1, 1) for m in self.moments.to(volumes.device)[items].unbind(1))
         return (volumes - mean) / std
 
-    def fit_normalise(self, items: np.ndarray) -> None:
+    def fit_normalise(self, items: Sequence[int]) -> None:
         """Take the numbers of ``normalise=dataset`` from the tomograms of the training split."""
         if self.normalise.kind == "dataset":
-            mine = self.moments[torch.from_numpy(items)]
+            mine = self.moments[list(items)]
             self.normalise = Normalise("dataset", float(mine[:, 0].mean()), float(mine[:, 1].pow(2).mean().sqrt()))
 
     def patch_in(self, sizes: Sequence[Corner]) -> Corner:
@@ -106,9 +106,7 @@ class PatchData(DataModule):
             "seed": self.run_seed,
         }
 
-    def look_for_classes(
-        self, samples: PatchSamples, classes: int, counts: Sequence[np.ndarray] | None = None
-    ) -> None:
+    def look_for_classes(self, samples: PatchSamples, classes: int, counts: Sequence[np.ndarray] | None = None) -> None:
         """Find the voxels that training patches are drawn around, in fewer slices if so asked.
 
         Args:
@@ -120,7 +118,7 @@ class PatchData(DataModule):
             shapes = [r.shape for r in samples.regions]
             counts = [count_slices(samples.labels(i).__getitem__, n[0], classes) for i, n in enumerate(shapes)]
         if self.train_slices is not None:
-            chosen = spread([mine.any(1) for mine in counts], self.train_slices)
+            chosen = spread([np.asarray(mine.sum(1) > 0) for mine in counts], self.train_slices)
             counts = [mine * some[:, None] for mine, some in zip(counts, chosen, strict=True)]
             samples.regions = [replace(r, slices=some) for r, some in zip(samples.regions, chosen, strict=True)]
         samples.find_places(counts, self.run_seed)

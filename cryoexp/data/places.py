@@ -53,7 +53,7 @@ class Places:
 
 
 def count_slices(read: ReadSlice, slices: int, classes: int) -> np.ndarray:
-    """Count the voxels of each class in each slice, `(slices, classes)`; others, such as ignored ones, count nowhere."""
+    """Count the voxels of each class in each slice, `(slices, classes)`; ignored ones count nowhere."""
     counts = np.zeros((slices, classes), np.int64)
     for z in range(slices):
         found = np.bincount(read(z).ravel(), minlength=classes)

@@ -58,7 +58,7 @@ class VolumeData(PatchData, Simulated):
         self.table["noise"] = [self._factor(row) for _, row in self.table.iterrows()]
         variance = self.table["cryoexpVarianceBox"] + self.table["noise"] ** 2 * self.table["cryoexpVarianceNoise"]
         self.moments = torch.tensor(np.stack([self.table["cryoexpMean"], np.sqrt(variance)], 1), dtype=torch.float32)
-        self.fit_normalise(np.flatnonzero(self.table["cryoexpSplit"] == "train"))
+        self.fit_normalise(np.flatnonzero(self.table["cryoexpSplit"] == "train").tolist())
         shape = (info.shape[0], info.shape[1], info.shape[2])
         splits = {name: self._samples(name, shape, len(info.classes)) for name in SPLITS}
         self.look_for_classes(splits["train"], len(info.classes))

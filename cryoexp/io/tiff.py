@@ -154,9 +154,7 @@ def _strict() -> Iterator[None]:
         raise ValueError(found[0])
 
 
-def _check(
-    path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, types: Sequence[str] = TYPES
-) -> None:
+def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, types: Sequence[str] = TYPES) -> None:
     """Refuse what cannot be a volume, before anything of its size is allocated."""
     page = series.keyframe
     if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
