@@ -84,7 +84,7 @@ def find_pairs(asked: Asked, problems: Problems) -> Found:
         pairs = [Pair(stem(f), f, split=split) for split, f in listed(path, taken)]
         layout, whole = "pairs", path.is_dir()
     _check_names(pairs, problems)
-    pairs = _with_partners(pairs, partners, asked.classes, layout == "pairs", whole, problems)
+    pairs = _with_partners(pairs, partners, asked.classes, whole, problems)
     lacking = [pair for pair in pairs if pair.labels is None and not pair.masks]
     if lacking and asked.skip_unlabelled and len(lacking) < len(pairs):
         notes.append(f"{len(lacking):,} tomograms without labels left out")
@@ -163,14 +163,13 @@ def _with_partners(
     pairs: Sequence[Pair],
     partners: dict[str, Partner],
     classes: list[str] | None,
-    look_beside: bool,
     whole: bool,
     problems: Problems,
 ) -> list[Pair]:
     """Give each pair the files that the user's patterns and the names beside it say."""
     tomograms = [pair.tomogram for pair in pairs]
     given = {kind: partner.assign(tomograms, whole, problems) for kind, partner in partners.items()}
-    near = beside(tomograms, look_beside and partners[LABELS].where is None, problems)
+    near = beside(tomograms, whole and partners[LABELS].where is None, problems)
     out = []
     for pair in pairs:
         mine = {kind: found.get(stem(pair.tomogram), {}) for kind, found in given.items()}

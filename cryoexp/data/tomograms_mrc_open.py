@@ -13,9 +13,9 @@ from cryoexp.data.patch_samples import Region
 from cryoexp.data.real_problems import Problems
 from cryoexp.data.tomograms_mrc_classes import Remap, check_remap, names_known, settle, tidy
 from cryoexp.data.tomograms_mrc_find import Asked, find_pairs
-from cryoexp.data.tomograms_mrc_pairs import Pair
+from cryoexp.data.tomograms_mrc_pairs import Pair, check_group
 from cryoexp.data.tomograms_mrc_samples import RealTomogram
-from cryoexp.data.tomograms_mrc_scan import Scanned, check_files, with_labels, scan_all, used_slices
+from cryoexp.data.tomograms_mrc_scan import Scanned, check_files, scan_all, used_slices, with_labels
 from cryoexp.data.tomograms_mrc_splits import SLABS, Assigned, Split, assign, check_split_option, cut
 from cryoexp.errors import ConfigError
 
@@ -52,6 +52,7 @@ class RealTomograms:
             raise ConfigError(f"dataset.z_range={list(z)}: give the first slice and the one before which to end")
         if not 0 <= self.min_variance < 1:
             raise ConfigError(f"dataset.min_variance={self.min_variance} must be from 0 to below 1")
+        check_group(self.files.group)
         unknown = sorted(set(self.priority or ()) - set(classes or self.priority or ()))
         if unknown:
             raise ConfigError(f"dataset.priority names {', '.join(unknown)}, not in dataset.classes")

@@ -10,7 +10,7 @@ from cryoexp.data.real_files import natural
 from cryoexp.data.real_folders import parts, subfolders
 from cryoexp.data.real_problems import Problems
 from cryoexp.data.volume_files import stem, volumes_in
-from cryoexp.errors import DataError
+from cryoexp.errors import ConfigError, DataError
 
 APART = "__"  # between a tomogram's name and what a file beside it holds
 LABELS, ROI, INSTANCES = "labels", "roi", "instances"
@@ -173,6 +173,20 @@ def tiles(folders: Sequence[tuple[str, Path, Path]], problems: Problems) -> list
         for left in known.values():
             problems.add("labels without a tomogram", f"{left}: there is no tile of this name in {images}")
     return sorted(pairs, key=lambda pair: natural(pair.name))
+
+
+def check_group(group: str | None) -> None:
+    """Refuse what is no regular expression with a group.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    try:
+        fits = group is None or re.compile(group).groups > 0
+    except re.error:
+        fits = False
+    if not fits:
+        raise ConfigError(f"dataset.group={group} is no regular expression with a group, such as (TS_[0-9]+)")
 
 
 def sources(pairs: Sequence[Pair], group: str | None, are_tiles: bool, problems: Problems) -> list[Pair]:

@@ -121,9 +121,9 @@ def used_slices(scanned: Scanned, z_range: Sequence[int] | None, min_variance: f
     """
     first, last = (0, scanned.shape[0]) if z_range is None else (z_range[0], min(z_range[1], scanned.shape[0]))
     variances = scanned.variances[first:last]
-    if not len(variances):
-        return first, first, 0
-    full = np.flatnonzero(variances >= min_variance * np.median(variances))
+    full = np.flatnonzero(variances >= min_variance * np.median(variances)) if len(variances) else np.zeros(0, int)
+    if not len(full):  # beyond the tomogram, or not a number
+        return first, max(first, last), 0
     return first + int(full[0]), first + int(full[-1]) + 1, len(variances) - int(full[-1] - full[0]) - 1
 
 

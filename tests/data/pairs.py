@@ -39,7 +39,7 @@ def lay_out(folder, count=4):
 
 def opener(composed):
     def opened(path, *overrides):
-        node = composed(*SMALL, f"dataset.path={path}", *overrides, tiny=False).dataset
+        node = composed(*SMALL, f"dataset.path='{path}'", *overrides, tiny=False).dataset
         data = build(node)
         data.prepare_data()
         data.setup()

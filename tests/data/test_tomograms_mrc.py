@@ -216,15 +216,15 @@ def test_annotated_slices(opened, place, given, slices):
         given = "[4,5]"
     data = opened(place, f"dataset.annotated={given}", "dataset.split=[[t0],[t1],[t2]]")
     seen = {n: int((data.splits[n].labels(0)[...] != 255).any((1, 2)).sum()) for n in ("train", "val", "test")}
-    assert seen == ({n: slices for n in seen} if slices else {"train": 3, "val": 1, "test": 1})
+    assert seen == (dict.fromkeys(seen, slices) if slices else {"train": 3, "val": 1, "test": 1})
 
 
 def test_one_tomogram_is_cut_only_when_asked(opened, place, capsys):
     lay_out(place, 1)
-    with pytest.raises(DataError, match=r"train, val and test need three tomograms, 1 tomogram found.*allow_slabs=true"):
+    with pytest.raises(DataError, match=r"need three tomograms, 1 tomogram found.*allow_slabs=true"):
         opened(place)
     data = opened(place, "dataset.allow_slabs=true", "dataset.split=[0.5,0.25,0.25]")
-    assert re.search(r"warning: t0 is cut into train, val, test: neighbouring slabs .* are alike", capsys.readouterr().out)
+    assert re.search(r"warning: t0 is cut into train, val, test: .* are alike", capsys.readouterr().out)
     seen = [data.splits[n].labels(0)[...] != 255 for n in ("train", "val", "test")]
     assert [int(s.any((1, 2)).sum()) for s in seen] == [6, 3, 3]
     assert (np.sum(seen, 0) == 1).all()  # every voxel in one split
@@ -259,7 +259,7 @@ def test_normalised_by_the_whole_tomogram(opened, place):
 def test_the_contrast_of_a_dataset_of_ours_is_believed(composed, opened, tmp_path):
     simulated = build(composed(*test_tomograms.SMALL, "dataset.contrast=bright", tiny=False).dataset)
     simulated.prepare_data()
-    with pytest.raises(DataError, match="protein is bright. Give dataset.contrast=bright"):
+    with pytest.raises(DataError, match=r"protein is bright\. Give dataset.contrast=bright"):
         opened(simulated.folder)
     assert opened(simulated.folder, "dataset.contrast=bright").info.contrast == "bright"
 
