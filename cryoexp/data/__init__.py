@@ -8,6 +8,7 @@ from cryoexp.data.subtomograms import SubtomogramData
 from cryoexp.data.subtomograms_mrc import SubtomogramMrcData
 from cryoexp.data.sxt import SxtData
 from cryoexp.data.tomograms import TomogramData
+from cryoexp.data.tomograms_mrc import TomogramMrcData
 
 __all__ = [
     "DataInfo",
@@ -18,4 +19,5 @@ __all__ = [
     "SubtomogramMrcData",
     "SxtData",
     "TomogramData",
+    "TomogramMrcData",
 ]

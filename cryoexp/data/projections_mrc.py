@@ -1,6 +1,5 @@
 """Real single-particle images: a STAR table with or without angles, or stacks by themselves."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from cryoexp.data.datamodule import SPLITS, Batch
-from cryoexp.data.description import DESCRIPTION, DataInfo, read_description
+from cryoexp.data.description import DataInfo
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.particles import ParticleData
 from cryoexp.data.projection_augment import Kind, Turns, turn
@@ -18,7 +17,8 @@ from cryoexp.data.projection_ctf import column
 from cryoexp.data.projection_reader import ImageReader, RealProjectionSamples, check_values
 from cryoexp.data.projection_splits import SplitBy
 from cryoexp.data.projection_stacks import Images, RealProjections, open_projections
-from cryoexp.errors import ConfigError, DataError
+from cryoexp.data.real_checks import check_contrast
+from cryoexp.errors import ConfigError
 from cryoexp.simulate.views import Views
 
 BLUR = 1.5  # pixels, of the smoothed examples in figures
@@ -95,7 +95,7 @@ class ProjectionMrcData(ParticleData):
         Raises:
             DataError: with all problems of the dataset at once.
         """
-        _check_contrast(self.asked.path, self.contrast)
+        check_contrast(self.asked.path, self.contrast)
         images = open_projections(self.asked)
         reader = ImageReader(images)
         if self.check_values:
@@ -171,13 +171,3 @@ def _defocus(images: Images) -> np.ndarray:
     none = np.zeros(len(images.rows))
     u = column(images.rows, images.optics, "rlnDefocusU", none)
     return np.nan_to_num((u + column(images.rows, images.optics, "rlnDefocusV", u)) / 2)
-
-
-def _check_contrast(given: str, contrast: str) -> None:
-    """Believe the description of a dataset of ours."""
-    path = Path(given).expanduser()
-    folder = path if path.is_dir() else path.parent
-    if (folder / DESCRIPTION).is_file():
-        said = read_description(folder).contrast
-        if said != contrast:
-            raise DataError(f"{folder / DESCRIPTION}: protein is {said}. Give dataset.contrast={said}")

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cryoexp.data.description import DESCRIPTION, read_description
 from cryoexp.data.real_files import Files, Reader, Source, beyond, natural
 from cryoexp.data.real_problems import Problems
+from cryoexp.errors import DataError
 from cryoexp.progress import progress
 
 SHORTEST = 0.5  # of the box: a shorter crop is refused even where short ones are padded
@@ -62,6 +65,20 @@ def check_voxel_sizes(files: Files, given: float | None, nominal: float | None, 
         text = f"the STAR file says {nominal:g} Å, the headers {common:g} Å. Say which: dataset.voxel_size=<Å>"
         problems.add("differing voxel sizes", text)
     return common
+
+
+def check_contrast(given: str | Path, contrast: str) -> None:
+    """Believe the description of a dataset of ours.
+
+    Raises:
+        DataError: it says the other contrast.
+    """
+    path = Path(given).expanduser()
+    folder = path if path.is_dir() else path.parent
+    if (folder / DESCRIPTION).is_file():
+        said = read_description(folder).contrast
+        if said != contrast:
+            raise DataError(f"{folder / DESCRIPTION}: protein is {said}. Give dataset.contrast={said}")
 
 
 def check_shapes(table: pd.DataFrame, files: Files, box: int, *, pad: bool, crop: bool, problems: Problems) -> None:

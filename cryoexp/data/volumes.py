@@ -1,19 +1,17 @@
-"""What datamodules of tomograms share: patches of volumes with their labels, and noise of a known strength."""
+"""What datamodules of simulated tomograms share: noise of a known strength."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from cryoexp.data.augment import Augmentation, apply, operations
-from cryoexp.data.datamodule import SPLITS, Batch
+from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DataInfo, read_description
-from cryoexp.data.normalise import Normalisation, Normalise
+from cryoexp.data.patch_samples import Corner, Region
+from cryoexp.data.patches import PatchData
 from cryoexp.data.simulated import Simulated
 from cryoexp.data.volume_samples import Tomogram, VolumeSamples
 from cryoexp.errors import ConfigError, DataError
@@ -25,49 +23,23 @@ from cryoexp.physics.projectors import has_cuda
 TABLE = "tomograms.star"
 
 
-class VolumeData(Simulated):
+class VolumeData(PatchData, Simulated):
     """Simulated tomograms with labels, read patch by patch.
 
     Args:
         snr: signal-to-noise ratio, inf, or dose: as the dose gives it.
         snr_support: box or mask (what is labelled): where the variance of the signal is taken.
-        patch: (z, y, x) voxels; smaller where the tomograms are.
-        patches: of each tomogram in an epoch of training.
-        labelled: share of the training patches around a labelled voxel.
-        augment: see `cryoexp.data.augment`.
-        normalise: volume (each tomogram), dataset (the training tomograms together) or none.
-        shared: see `Simulated`.
+        shared: see `PatchData` and `Simulated`.
     """
 
     takes_dose = True
 
-    def __init__(
-        self,
-        *,
-        snr: float | str,
-        snr_support: Literal["box", "mask"],
-        patch: Sequence[int],
-        patches: int,
-        labelled: float,
-        augment: Augmentation,
-        normalise: Normalisation,
-        **shared: Any,
-    ) -> None:
+    def __init__(self, *, snr: float | str, snr_support: Literal["box", "mask"], **shared: Any) -> None:
         super().__init__(**shared)
         if snr_support not in ("box", "mask"):
             raise ConfigError(f"dataset.snr_support={snr_support}: choose box or mask")
-        if len(patch) != 3 or min(patch) < 1 or patches < 1 or not 0 <= labelled <= 1:
-            raise ConfigError(
-                f"dataset.patch={list(patch)}, patches={patches}, labelled={labelled}: give three sizes (z, y, x), "
-                "a number from 1 on, and a share from 0 to 1"
-            )
         self.snr: float | None = None if snr == "dose" else snr_value(snr)  # None: as the dose gives it
-        self.snr_support, self.patch, self.patches, self.labelled = snr_support, patch, patches, labelled
-        self.operations, self.normalise = operations(augment), Normalise(normalise)
-        if augment == "cube" and len({*patch}) > 1:
-            raise ConfigError(
-                f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube"
-            )
+        self.snr_support = snr_support
 
     def content(self) -> dict[str, Any]:
         """Everything that decides the bits: the projector too, since ASTRA's on CUDA interpolates in its own way."""
@@ -86,22 +58,12 @@ class VolumeData(Simulated):
         self.table["noise"] = [self._factor(row) for _, row in self.table.iterrows()]
         variance = self.table["cryoexpVarianceBox"] + self.table["noise"] ** 2 * self.table["cryoexpVarianceNoise"]
         self.moments = torch.tensor(np.stack([self.table["cryoexpMean"], np.sqrt(variance)], 1), dtype=torch.float32)
-        if self.normalise.kind == "dataset":
-            mine = self.moments[torch.from_numpy((self.table["cryoexpSplit"] == "train").to_numpy())]
-            self.normalise = Normalise("dataset", float(mine[:, 0].mean()), float(mine[:, 1].pow(2).mean().sqrt()))
+        self.fit_normalise(np.flatnonzero(self.table["cryoexpSplit"] == "train").tolist())
         shape = (info.shape[0], info.shape[1], info.shape[2])
-        splits = {name: self._samples(name, shape) for name in SPLITS}
+        splits = {name: self._samples(name, shape, len(info.classes)) for name in SPLITS}
+        self.look_for_classes(splits["train"], len(info.classes))
         self.snr_measured = self._measure_snr()
         return info, splits
-
-    def finish(self, batch: Batch) -> Batch:
-        """Add noise, normalise, augment."""
-        volumes = self._normalised(batch["signal"] + batch["noise"], batch["index"])
-        out = {"volume": volumes, **{k: batch[k] for k in ("label", "instance", "index", "corner")}}
-        if "operation" in batch:
-            for key in ("volume", "label", "instance"):
-                out[key] = apply(out[key], batch["operation"], self.operations)
-        return out
 
     def describe(self) -> str:
         """Numbers, sizes, and the SNR under both conventions."""
@@ -152,7 +114,7 @@ class VolumeData(Simulated):
             )
         return math.sqrt(power / (self.snr * row["cryoexpVarianceNoise"]))
 
-    def _samples(self, split: str, shape: tuple[int, int, int]) -> VolumeSamples:
+    def _samples(self, split: str, shape: Corner, classes: int) -> VolumeSamples:
         assert self.folder is not None
         rows = self.table[self.table["cryoexpSplit"] == split]
         if rows.empty:
@@ -161,23 +123,8 @@ class VolumeData(Simulated):
             Tomogram(row["rlnTomoName"], self.folder / row["rlnTomoName"], int(item), float(row["noise"]))
             for item, (_, row) in zip(np.flatnonzero(self.table["cryoexpSplit"] == split), rows.iterrows(), strict=True)
         ]
-        z, y, x = (min(p, n) for p, n in zip(self.patch, shape, strict=True))
-        return VolumeSamples(
-            tomograms,
-            shape,
-            (z, y, x),
-            training=split == "train",
-            per_tomogram=self.patches,
-            labelled=self.labelled,
-            operations=len(self.operations) if split == "train" else 1,
-            seed=self.run_seed,
-        )
-
-    def _normalised(self, volumes: Tensor, items: Tensor) -> Tensor:
-        if self.normalise.kind != "volume":
-            return self.normalise(volumes)
-        mean, std = (m.view(-1, 1, 1, 1, 1) for m in self.moments.to(volumes.device)[items].unbind(1))
-        return (volumes - mean) / std
+        regions = [Region(t.item, shape, 0, shape[0]) for t in tomograms]
+        return VolumeSamples(tomograms, regions, self.patch_in([shape]), **self.options(split, classes))
 
     def _measure_snr(self) -> dict[str, float]:
         """SNR under both conventions, pooled over the test tomograms."""

@@ -12,10 +12,11 @@ import tifffile
 
 from cryoexp.errors import DataError
 from cryoexp.io.guard import check_voxel_size, reading, replacing
-from cryoexp.io.mrc import Volume
+from cryoexp.io.mrc import MappedVolume, Volume
 
 SUFFIXES = (".tif", ".tiff")
 TYPES = ("uint8", "int8", "uint16", "int16", "float16", "float32")
+LABEL_TYPES = (*TYPES, "int32", "uint32", "int64", "uint64", "float64")  # what annotation programs write
 RATIO = 2000  # no compression of TIFF packs images tighter
 UNITS = {
     "a": 1.0, "å": 1.0, "ang": 1.0, "angstrom": 1.0, "ångström": 1.0, "pm": 0.01, "nm": 10.0, "nanometer": 10.0,
@@ -49,6 +50,36 @@ def read_tiff(path: str | Path | Sequence[str | Path], voxel_size: float | None 
                 f"{first.data.shape[1:]} of {first.voxel_size} Å"
             )
     return Volume(np.concatenate([volume.data for volume in volumes]), first.voxel_size, first.origin)
+
+
+def open_tiff(path: str | Path, voxel_size: float | None = None) -> MappedVolume:
+    """Map one file, read-only and in its own type, also whole numbers of 32 and 64 bits; NaN is not looked for.
+
+    A compressed file cannot be mapped; it is read into memory. Arguments and errors as `read_tiff`.
+    """
+    path = Path(path)
+    with reading(path, "TIFF file"), _strict(), tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        _check(path, tiff, series, LABEL_TYPES)
+        if series.dataoffset is None:
+            data = np.asarray(series.asarray())
+        else:
+            dtype = series.dtype.newbyteorder(tiff.byteorder)
+            data = np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
+        data = data.reshape(-1, *series.shape[-2:])
+        size = _voxel_size(path, tiff, voxel_size, len(data))
+        return MappedVolume(data, size, _origin(tiff, size))
+
+
+def tiff_sizes(path: str | Path) -> tuple[float, float, float]:
+    """Return the voxel size along x, y, z in Å as ImageJ or OME wrote it, 0 where the file does not say.
+
+    Raises:
+        DataError: not a TIFF file.
+    """
+    with reading(path, "TIFF file"), _strict(), tifffile.TiffFile(path) as tiff:
+        x, y, z = (size or 0.0 for size in (_ome_sizes(tiff) if tiff.ome_metadata else _imagej_sizes(tiff)))
+        return x, y, x if tiff.series[0].size == tiff.series[0].keyframe.size else z
 
 
 def write_tiff(path: str | Path, volume: Volume) -> None:
@@ -123,15 +154,15 @@ def _strict() -> Iterator[None]:
         raise ValueError(found[0])
 
 
-def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+def _check(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, types: Sequence[str] = TYPES) -> None:
     """Refuse what cannot be a volume, before anything of its size is allocated."""
     page = series.keyframe
     if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
         raise DataError(f"{path}: holds colours, expected grey values")
     if len(tiff.series) > 1:
         raise DataError(f"{path}: holds {len(tiff.series)} images of different shapes, expected one volume")
-    if series.dtype is None or series.dtype.name not in TYPES:
-        raise DataError(f"{path}: holds {series.dtype}, expected one of {', '.join(TYPES)}")
+    if series.dtype is None or series.dtype.name not in types:
+        raise DataError(f"{path}: holds {series.dtype}, expected one of {', '.join(types)}")
     if len(series.shape) < 2 or len([n for n in series.shape[:-2] if n > 1]) > 1:
         raise DataError(f"{path}: holds data of shape {series.shape}, axes {series.axes}, expected (z, y, x)")
     length = path.stat().st_size

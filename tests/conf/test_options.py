@@ -21,6 +21,7 @@ APART = ("paths", "local", "hydra", "sweep", "optimizer", "scheduler")
 UNSET = {  # keys only the user knows, by dataset
     "subtomograms_mrc": ["dataset.path=/where/they/are"],
     "projections_mrc": ["dataset.path=/where/they/are"],
+    "tomograms_mrc": ["dataset.path=/where/they/are"],
 }
 SMALL = {  # a task and little data for each kind of network
     "vector": [o for o in TINY if not o.startswith("model")],

@@ -210,7 +210,7 @@ def test_noise_of_training_is_a_new_mixture_of_the_same_strength(data):
 
 
 def test_labelled_patches_hold_labels(make):
-    data = make("dataset.labelled=1.0")
+    data = make("dataset.balance=1.0")
     data.setup()
     batch = data.splits["train"].__getitems__([Draw(0, i) for i in range(10)])
     assert (batch["label"].flatten(1) > 0).any(1).all()

@@ -1,0 +1,270 @@
+"""Patches of the tomograms of one split: where they lie, and what a batch of them holds."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from cryoexp.data.datamodule import Batch, Samples
+from cryoexp.data.places import IGNORE, Places, find_places, room_for
+from cryoexp.data.sampler import Draw
+from cryoexp.seeds import numpy_generator, torch_generator
+
+Corner = tuple[int, int, int]
+Window = tuple[slice, slice, slice]
+TRIES = 20  # at a place where something is labelled, before one is chosen that is
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a tomogram that a split uses.
+
+    Attributes:
+        item: row of the tomogram in the dataset's table.
+        shape: (z, y, x) of the whole tomogram.
+        first: slice with which the part begins.
+        last: slice before which it ends.
+        slices: `(z,)` which slices of the tomogram are annotated; None: all.
+        partial: whether some voxels within annotated slices may be ignored all the same.
+    """
+
+    item: int
+    shape: Corner
+    first: int
+    last: int
+    slices: np.ndarray | None = None
+    partial: bool = False
+
+    @property
+    def size(self) -> Corner:
+        """(z, y, x) of the part."""
+        return self.last - self.first, self.shape[1], self.shape[2]
+
+
+class View:
+    """A `(z, y, x)` volume that is made where it is indexed.
+
+    Args:
+        shape: (z, y, x).
+        read: returns a window of it.
+    """
+
+    ndim = 3
+
+    def __init__(self, shape: Corner, read: Callable[[Window], np.ndarray]) -> None:
+        self.shape, self.read = shape, read
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys[at : at + 1] = [slice(None)] * (4 - len(keys))
+        keys += [slice(None)] * (3 - len(keys))
+        picked = [range(n)[k] for n, k in zip(self.shape, keys, strict=True)]
+        spans = [slice(p, p + 1) if isinstance(p, int) else slice(p.start, p.stop) for p in picked]
+        if any(isinstance(p, range) and p.step != 1 for p in picked):
+            raise IndexError(f"{key}: a view has no steps")
+        window = self.read((spans[0], spans[1], spans[2]))
+        return window[tuple(0 if isinstance(p, int) else slice(None) for p in picked)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[...], dtype=dtype)
+
+
+class PatchSamples(Samples):
+    """Patches of the tomograms of one split.
+
+    Training draws them anew every epoch, a share of them around voxels of classes that take turns; validation and test
+    cover every tomogram with a grid of patches, the last of each row moved back to the border. Patches without a
+    labelled voxel are never given. A tomogram thinner than the patch is mirrored at its end, where labels are ignored.
+
+    Args:
+        regions: of the tomograms, one each.
+        patch: (z, y, x) of the patches.
+        classes: number of them, background included.
+        training: whether patches and noise are drawn anew every epoch.
+        per_tomogram: patches of each tomogram in an epoch of training.
+        balance: share of the training patches around a voxel of a class drawn evenly (background apart); the voxel
+            lies anywhere in the patch, so that nothing is learned from its place.
+        operations: how many augmentations to choose from.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        regions: Sequence[Region],
+        patch: Corner,
+        *,
+        classes: int,
+        training: bool,
+        per_tomogram: int,
+        balance: float,
+        operations: int,
+        seed: int,
+    ) -> None:
+        self.regions, self.patch, self.classes = list(regions), patch, classes
+        self.training, self.balance, self.operations, self.seed = training, balance, operations, seed
+        self.each = per_tomogram
+        self.places: Places | None = None
+
+    @cached_property
+    def grid(self) -> list[tuple[int, Corner]]:
+        """Tomogram and first voxel of every patch of validation and test."""
+        return [(i, corner) for i in range(len(self.regions)) for corner in self._grid(i) if self._counts(i, corner)]
+
+    @abstractmethod
+    def read_signal(self, number: int, window: Window) -> Tensor:
+        """Return what the microscope saw within a tomogram, float32."""
+
+    @abstractmethod
+    def read_noise(self, number: int, window: Window, generator: Generator | None) -> Tensor:
+        """Return the noise to be added, float32; without a generator always the same."""
+
+    @abstractmethod
+    def read_labels(self, number: int, window: Window) -> np.ndarray:
+        """Return class numbers, 255 where a voxel is ignored."""
+
+    @abstractmethod
+    def read_instances(self, number: int, window: Window) -> np.ndarray:
+        """Return object numbers, 0 where there is none."""
+
+    def __len__(self) -> int:
+        """Return the number of patches of an epoch."""
+        return self.each * len(self.regions) if self.training else len(self.grid)
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """Read the drawn patches; every draw has a seed of its own."""
+        parts = [self._patch(draw) for draw in draws]
+        return {key: torch.stack([p[key] for p in parts]) for key in parts[0]}
+
+    def observed(self, number: int) -> View:
+        """Return a whole tomogram with its fixed noise, float32 `(z, y, x)`, read where it is indexed."""
+
+        def read(window: Window) -> np.ndarray:
+            return (self.read_signal(number, window) + self.read_noise(number, window, None)).numpy()
+
+        return View(self.regions[number].shape, read)
+
+    def labels(self, number: int) -> View:
+        """Return the labels of a whole tomogram, 255 where they do not count in this split, read where indexed."""
+        return View(self.regions[number].shape, lambda window: self._labels(number, window))
+
+    def instances(self, number: int) -> View:
+        """Return the object numbers of a whole tomogram, read where it is indexed."""
+        return View(self.regions[number].shape, lambda window: self.read_instances(number, window))
+
+    def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:
+        """Look for the voxels of each class, from which training patches are drawn.
+
+        Args:
+            counts: for each tomogram `(z, classes)` voxels that count.
+            seed: of the choice, where there are too many.
+        """
+        limit, voxels = room_for(len(self.regions), self.classes), []
+        for i, (region, mine) in enumerate(zip(self.regions, counts, strict=True)):
+            labels, rng = self.labels(i), numpy_generator(seed, "training", region.item)
+            voxels.append(find_places(labels.__getitem__, mine, region.shape, limit, rng))
+        self.places = Places(np.stack([mine.sum(0) for mine in counts]), voxels)
+
+    def _patch(self, draw: Draw) -> Batch:
+        fresh = self.training and draw.epoch >= 0
+        generator = torch_generator(self.seed, "augment", draw.row, draw.epoch) if fresh else None
+        if generator is not None:
+            number, corner = self._draw(draw.row // self.each, generator)
+        else:
+            number, corner = self.grid[draw.row % len(self.grid)]
+        choice = torch.randint(self.operations, (), generator=generator) if generator and self.operations > 1 else None
+        region = self.regions[number]
+        window, missing = self._window(region, corner)
+        found: Batch = {
+            "signal": _grown(self.read_signal(number, window), missing)[None],
+            "noise": _grown(self.read_noise(number, window, generator), missing)[None],
+            "label": _filled(self._labels(number, window), missing, IGNORE).long(),
+            "instance": _filled(self.read_instances(number, window), missing, 0).int(),
+            "index": torch.tensor(region.item),
+            "corner": torch.tensor(corner),
+        }
+        return found if choice is None else {**found, "operation": choice}
+
+    def _draw(self, number: int, generator: Generator) -> tuple[int, Corner]:
+        """Draw a tomogram and a place in it: around a voxel of a class, or anywhere."""
+        assert self.places is not None
+        balanced = torch.rand((), generator=generator) < self.balance
+        found = self.places.of_a_class(number, generator) if balanced else None
+        if found is None and self.places.counts[number].any():
+            room = self._room(number)
+            for _ in range(TRIES):
+                offset = (torch.rand(3, generator=generator) * (room + 1)).long()
+                corner = self._corner(number, offset)
+                if self._counts(number, corner):
+                    return number, corner
+        number, flat = found or self.places.of_any(number, generator)
+        voxel = torch.tensor([int(i) for i in np.unravel_index(flat, self.regions[number].shape)])
+        voxel[0] -= self.regions[number].first
+        inside = (torch.rand(3, generator=generator) * torch.tensor(self.patch)).long()
+        return number, self._corner(number, torch.minimum((voxel - inside).clamp(min=0), self._room(number)))
+
+    def _room(self, number: int) -> Tensor:
+        size = self.regions[number].size
+        return torch.tensor([max(0, n - p) for n, p in zip(size, self.patch, strict=True)])
+
+    def _corner(self, number: int, offset: Tensor) -> Corner:
+        z, y, x = offset.tolist()
+        return self.regions[number].first + z, y, x
+
+    def _grid(self, number: int) -> list[Corner]:
+        region = self.regions[number]
+        starts = product(*(_starts(n, p) for n, p in zip(region.size, self.patch, strict=True)))
+        return [(region.first + z, y, x) for z, y, x in starts]
+
+    def _counts(self, number: int, corner: Corner) -> bool:
+        """Whether a patch holds a voxel that is not ignored."""
+        region = self.regions[number]
+        window, _ = self._window(region, corner)
+        if region.slices is not None and not region.slices[window[0]].any():
+            return False
+        return not region.partial or bool((self._labels(number, window) != IGNORE).any())
+
+    def _labels(self, number: int, window: Window) -> np.ndarray:
+        region, labels = self.regions[number], self.read_labels(number, window)
+        slices = np.arange(window[0].start, window[0].stop)
+        ignored = (slices < region.first) | (slices >= region.last)
+        if region.slices is not None:
+            ignored |= ~region.slices[window[0]]
+        if ignored.any():
+            labels = np.array(labels, dtype=labels.dtype if labels.dtype != np.int8 else np.uint8)
+            labels[ignored] = IGNORE
+        return labels
+
+    def _window(self, region: Region, corner: Corner) -> tuple[Window, list[int]]:
+        """Part of a patch that lies in the region, and how many voxels are missing at its end."""
+        ends = (region.last, *region.shape[1:])
+        spans = [slice(c, min(c + p, n)) for c, p, n in zip(corner, self.patch, ends, strict=True)]
+        missing = [c + p - span.stop for c, p, span in zip(corner, self.patch, spans, strict=True)]
+        return (spans[0], spans[1], spans[2]), missing
+
+
+def _starts(size: int, patch: int) -> list[int]:
+    starts = list(range(0, max(1, size - patch + 1), patch))
+    return starts if starts[-1] >= size - patch else [*starts, size - patch]
+
+
+def _grown(values: Tensor, missing: list[int]) -> Tensor:
+    if not any(missing):
+        return values
+    return torch.from_numpy(np.pad(values.numpy(), [(0, n) for n in missing], "reflect"))
+
+
+def _filled(values: np.ndarray, missing: list[int], value: int) -> Tensor:
+    # wide enough for 255 and for what torch has no type for; a copy, since maps are read-only
+    wide = values.astype(np.int32)
+    return torch.from_numpy(np.pad(wide, [(0, n) for n in missing], constant_values=value) if any(missing) else wide)

@@ -1,0 +1,139 @@
+"""What datamodules of tomograms share, simulated or real: which patches are drawn, and what is done to them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoexp.data.augment import Augmentation, apply, operations
+from cryoexp.data.datamodule import Batch, DataModule
+from cryoexp.data.normalise import Normalisation, Normalise
+from cryoexp.data.patch_samples import Corner, PatchSamples
+from cryoexp.data.places import count_slices
+from cryoexp.errors import ConfigError
+
+
+class PatchData(DataModule):
+    """Tomograms with a class for every voxel, read patch by patch.
+
+    A finished batch holds ``volume`` `(b, 1, z, y, x)`, ``label`` `(b, z, y, x)` (class numbers, 255: ignored),
+    ``instance`` `(b, z, y, x)` (objects, 0: none or not known), ``index`` (the tomogram's row) and ``corner`` (first
+    voxel, z, y, x).
+
+    Args:
+        patch: (z, y, x) voxels; smaller where the tomograms are.
+        patches: of each tomogram in an epoch of training.
+        balance: share of the training patches around a voxel of a class drawn evenly.
+        train_slices: so many annotated slices of all training tomograms together, evenly spread; None: all.
+        augment: see `cryoexp.data.augment`.
+        normalise: volume (each tomogram), dataset (the training tomograms together) or none.
+        shared: see `DataModule`.
+    """
+
+    moments: Tensor  # `(tomograms, 2)` mean and standard deviation, by row
+
+    def __init__(
+        self,
+        *,
+        patch: Sequence[int],
+        patches: int,
+        balance: float,
+        train_slices: int | None,
+        augment: Augmentation,
+        normalise: Normalisation,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        if len(patch) != 3 or min(patch) < 1 or patches < 1 or not 0 <= balance <= 1:
+            raise ConfigError(
+                f"dataset.patch={list(patch)}, patches={patches}, balance={balance}: give three sizes (z, y, x), "
+                "a number from 1 on, and a share from 0 to 1"
+            )
+        if train_slices is not None and train_slices < 1:
+            raise ConfigError(f"dataset.train_slices={train_slices}: give a number from 1 on, or null for all")
+        self.patch, self.patches, self.balance, self.train_slices = patch, patches, balance, train_slices
+        self.operations, self.normalise = operations(augment), Normalise(normalise)
+        if augment == "cube" and len({*patch}) > 1:
+            raise ConfigError(
+                f"dataset.augment=cube turns patches on their side: dataset.patch={list(patch)} is no cube"
+            )
+
+    def class_counts(self) -> Tensor:
+        """Return `(classes,)` voxels of each class in the training split, int64, without ignored ones."""
+        self.setup()
+        places = self.splits["train"].places
+        return torch.from_numpy(places.counts.sum(0))
+
+    def finish(self, batch: Batch) -> Batch:
+        """Add noise, normalise, augment."""
+        volumes = self.normalised(batch["signal"] + batch["noise"], batch["index"])
+        out = {"volume": volumes, **{k: batch[k] for k in ("label", "instance", "index", "corner")}}
+        if "operation" in batch:
+            for key in ("volume", "label", "instance"):
+                out[key] = apply(out[key], batch["operation"], self.operations)
+        return out
+
+    def normalised(self, volumes: Tensor, items: Tensor) -> Tensor:
+        """Normalise `(b, 1, z, y, x)` patches of tomograms `(b,)` by the moments of the whole tomograms."""
+        if self.normalise.kind != "volume":
+            return self.normalise(volumes)
+        mean, std = (m.view(-1, 1, 1, 1, 1) for m in self.moments.to(volumes.device)[items].unbind(1))
+        return (volumes - mean) / std
+
+    def fit_normalise(self, items: Sequence[int]) -> None:
+        """Take the numbers of ``normalise=dataset`` from the tomograms of the training split."""
+        if self.normalise.kind == "dataset":
+            mine = self.moments[list(items)]
+            self.normalise = Normalise("dataset", float(mine[:, 0].mean()), float(mine[:, 1].pow(2).mean().sqrt()))
+
+    def patch_in(self, sizes: Sequence[Corner]) -> Corner:
+        """Return the size of patches of tomograms of these sizes: what was asked for, or the largest if smaller."""
+        z, y, x = (min(p, max(mine)) for p, mine in zip(self.patch, zip(*sizes, strict=True), strict=True))
+        return z, y, x
+
+    def options(self, split: str, classes: int) -> dict[str, Any]:
+        """Return the arguments of `PatchSamples` that are the same for all kinds of tomograms."""
+        training = split == "train"
+        return {
+            "classes": classes,
+            "training": training,
+            "per_tomogram": self.patches,
+            "balance": self.balance,
+            "operations": len(self.operations) if training else 1,
+            "seed": self.run_seed,
+        }
+
+    def look_for_classes(self, samples: PatchSamples, classes: int, counts: Sequence[np.ndarray] | None = None) -> None:
+        """Find the voxels that training patches are drawn around, in fewer slices if so asked.
+
+        Args:
+            samples: of the training split.
+            classes: how many there are, background included.
+            counts: for each tomogram `(z, classes)` voxels that count, where they are known.
+        """
+        if counts is None:
+            shapes = [r.shape for r in samples.regions]
+            counts = [count_slices(samples.labels(i).__getitem__, n[0], classes) for i, n in enumerate(shapes)]
+        if self.train_slices is not None:
+            chosen = spread([np.asarray(mine.sum(1) > 0) for mine in counts], self.train_slices)
+            counts = [mine * some[:, None] for mine, some in zip(counts, chosen, strict=True)]
+            samples.regions = [replace(r, slices=some) for r, some in zip(samples.regions, chosen, strict=True)]
+        samples.find_places(counts, self.run_seed)
+
+
+def spread(annotated: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """Choose ``count`` of the slices marked in `(z,)` arrays, evenly over all of them in a row.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    whole = np.concatenate(annotated)
+    known = np.flatnonzero(whole)
+    if count > len(known):
+        raise ConfigError(f"dataset.train_slices={count}: the training tomograms have {len(known)} annotated slices")
+    chosen = np.zeros(len(whole), bool)
+    chosen[known[((np.arange(count) + 0.5) * len(known) / count).astype(int)]] = True
+    return np.split(chosen, np.cumsum([len(mine) for mine in annotated])[:-1])

@@ -1,0 +1,75 @@
+"""Reading patches of real tomograms and their labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoexp.data.label_sources import LabelSource, Translation
+from cryoexp.data.patch_samples import Corner, PatchSamples, Region, Window
+from cryoexp.data.places import IGNORE
+from cryoexp.data.tomograms_mrc_pairs import Pair
+from cryoexp.data.tomograms_mrc_scan import inside
+from cryoexp.data.volume_files import Maps
+
+
+@dataclass(frozen=True)
+class RealTomogram:
+    """One tomogram and how its labels are read.
+
+    Attributes:
+        name: of the tomogram.
+        item: its row in the dataset's table.
+        pair: its files.
+        labels: gives numbers.
+        meaning: from these to classes.
+    """
+
+    name: str
+    item: int
+    pair: Pair
+    labels: LabelSource
+    meaning: Translation
+
+
+class RealVolumeSamples(PatchSamples):
+    """Patches of the real tomograms of one split. Their noise is in them: what is to be added is zero.
+
+    Args:
+        tomograms: of this split.
+        regions: of them.
+        patch: (z, y, x) of the patches.
+        shared: see `PatchSamples`.
+    """
+
+    def __init__(
+        self, tomograms: Sequence[RealTomogram], regions: Sequence[Region], patch: Corner, **shared: Any
+    ) -> None:
+        self.tomograms, self.maps = tomograms, Maps()
+        super().__init__(regions, patch, **shared)
+
+    def read_signal(self, number: int, window: Window) -> Tensor:
+        """Return the tomogram."""
+        return torch.from_numpy(self.maps(self.tomograms[number].pair.tomogram)[window].astype(np.float32))
+
+    def read_noise(self, number: int, window: Window, generator: torch.Generator | None) -> Tensor:
+        """Return zeros."""
+        return torch.zeros([span.stop - span.start for span in window])
+
+    def read_labels(self, number: int, window: Window) -> np.ndarray:
+        """Return class numbers, 255 where the files say so and outside of the region of interest."""
+        one = self.tomograms[number]
+        labels = one.meaning(one.labels.read(self.maps, window))
+        if one.pair.roi is not None:
+            labels[~inside(self.maps, one.pair.roi, window)] = IGNORE
+        return labels
+
+    def read_instances(self, number: int, window: Window) -> np.ndarray:
+        """Return object numbers, zeros where there is no file of them."""
+        path = self.tomograms[number].pair.instances
+        if path is None:
+            return np.zeros([span.stop - span.start for span in window], np.int32)
+        return self.maps(path)[window].astype(np.int32)
