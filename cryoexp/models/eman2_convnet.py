@@ -40,6 +40,12 @@ class Eman2ConvNet(nn.Module):
         """Map `(b, c, y, x)` to `(b, out_channels, y, x)` logits."""
         first, second, third = self.layers
         shape = x.shape[2:]
-        x = F.max_pool2d(first(pad(x, (2, 2)) / SCALE).relu(), 2)
-        x = third(second(x).relu())
+        x = F.max_pool2d(_apply(first, pad(x, (2, 2)) / SCALE).relu(), 2)
+        x = _apply(third, _apply(second, x).relu())
         return crop(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False), shape)
+
+
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """Convolve in torch's own memory layout: with channels last, a CPU takes 40 times as long for filters of 15²."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    return F.conv2d(x.contiguous(), weight.contiguous(), bias, padding=EDGE // 2)
