@@ -4,7 +4,7 @@ import tifffile
 
 from cryoexp.errors import DataError
 from cryoexp.io.mrc import Volume
-from cryoexp.io.tiff import read_tiff, write_tiff
+from cryoexp.io.tiff import open_tiff, read_tiff, tiff_sizes, write_tiff
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -85,3 +85,22 @@ def test_the_real_microtubules(real_data):
     volume = read_tiff(real_data / "tomograms" / "13pf_MT.tif")
     assert volume.data.shape == (36, 206, 94)
     assert volume.voxel_size == pytest.approx(10.52, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "int32", "int64"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_open_file_keeps_its_type_and_is_mapped_where_it_can(tmp_path, dtype, compression):
+    data = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(dtype)
+    tifffile.imwrite(tmp_path / "v.tif", data, compression=compression, photometric="minisblack")
+    opened = open_tiff(tmp_path / "v.tif", 10.0)
+    assert (opened.data.dtype, opened.voxel_size) == (dtype, 10.0)
+    assert isinstance(opened.data, np.memmap) == (compression is None)
+    np.testing.assert_array_equal(opened.data, data)
+    assert tiff_sizes(tmp_path / "v.tif") == (0.0, 0.0, 0.0)
+
+
+def test_sizes_are_what_the_file_says(tmp_path):
+    write_tiff(tmp_path / "v.tif", Volume(np.zeros((3, 4, 5), np.float32), 13.5))
+    assert tiff_sizes(tmp_path / "v.tif") == pytest.approx((13.5, 13.5, 13.5), rel=1e-5)
+    write_tiff(tmp_path / "one.tif", Volume(np.zeros((1, 4, 5), np.float32), 13.5))
+    assert tiff_sizes(tmp_path / "one.tif") == pytest.approx((13.5, 13.5, 13.5), rel=1e-5)
