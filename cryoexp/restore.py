@@ -53,11 +53,9 @@ def restore(run: str, checkpoint: str, changes: Mapping[str, Any] | None = None)
     try:
         task = _make_task(OmegaConf.create(config), passport)
         task.load_state_dict(saved["state_dict"])
-    except ConfigError:
-        if changes:  # it is they that do not fit
-            raise
-        raise DataError(f"{path}: this version cannot make its network again") from None
     except (CryoexpError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
+        if changes and isinstance(error, ConfigError):  # it is they that do not fit
+            raise
         raise DataError(f"{path}: this version cannot make its network again ({error})") from None
     return Trained(path, OmegaConf.create(config), passport, int(saved["epoch"]) + 1, task.eval())
 

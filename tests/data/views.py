@@ -5,7 +5,7 @@ import pytest
 from cryoexp.assemble import make_data
 from cryoexp.data.sampler import Draw
 
-SMALL = ["dataset=projections", "dataset.images=80", "dataset.box=52", "snr=0.1"]
+SMALL = ["dataset=projections", "dataset.structure=ribo2500", "dataset.images=80", "dataset.box=52", "snr=0.1"]
 
 
 @pytest.fixture

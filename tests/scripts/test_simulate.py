@@ -31,7 +31,8 @@ def run(*arguments, cwd):
 
 
 def test_projections_clean_and_noisy(tmp_path):
-    done = run("dataset=projections", "output=mine", "dataset.images=30", "dataset.box=52", "snr=0.5", cwd=tmp_path)
+    some = ("dataset.structure=ribo2500", "dataset.images=30", "dataset.box=52")
+    done = run("dataset=projections", "output=mine", *some, "snr=0.5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(tmp_path / "mine")
     clean, noisy = (mrcfile.read(tmp_path / f"mine/{n}.mrcs") for n in ("signal", "observed"))
