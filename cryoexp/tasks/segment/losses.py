@@ -172,7 +172,8 @@ def centrelines(thin: Sequence[int]) -> Part:
     """1 − clDice of these classes, the mean over the items and classes there.
 
     Ignored voxels are empty for both skeletons. Where the annotated slices are single ones, a structure is its own
-    skeleton in 3D, and clDice is Dice.
+    skeleton in 3D, and clDice is Dice. The erosions reach the middle of what is up to eight voxels thick. On a CPU this
+    part takes far longer than a small network: half a second for three classes in 32×64×64 voxels.
     """
 
     def part(voxels: Voxels, weights: Tensor) -> Tensor:
