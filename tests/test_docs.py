@@ -18,7 +18,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # what needs another machine, or is no run
 NO_RUN = ("--config-dir", "-sc", "--help", "--cfg")
 ELSEWHERE = (*NO_RUN, "hydra/launcher", "trainer=slurm", "logger=wandb", "experiment=bibm2020")
-USERS = ("dataset.path=", "dataset.structures=/", "my.pdb", "outputs/classify")
+USERS = ("dataset.path=", "dataset.structures=/", "my.pdb", "my_map.mrc", "outputs/classify")
+SMALL_POSE = ["dataset.images=120", "model.width=8", "trainer=debug", "trainer.threads=1"]
 
 
 def commands(program):
@@ -65,7 +66,9 @@ def test_training_commands_run(tmp_path, cache, words):
     without(words, (*ELSEWHERE, *USERS, "ckpt_path"))
     many = "-m" in words
     given = [w for w in words if not w.startswith(("-", "hydra.run.dir"))]
-    if not any(w.startswith(("trainer=", "experiment=")) for w in given):
+    if "task=pose" in given:
+        given = [*SMALL_POSE, *given]
+    elif not any(w.startswith(("trainer=", "experiment=")) for w in given):
         small = [w for w in TINY if not w.startswith("model")] if any(w.startswith("model=") for w in given) else TINY
         given = [*small, *given]
     else:  # their own trainer or network, on tiny data
