@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.utilities import rank_zero_only
 
 from cryoexp.averaging import Average
 from cryoexp.checkpoints import SafeCheckpoints, add_to
@@ -15,6 +16,7 @@ from cryoexp.data import DataModule
 from cryoexp.progress import console
 from cryoexp.report.history import History, callbacks
 from cryoexp.tasks.base import Task
+from cryoexp.transfer import start_from
 
 
 def make_data(cfg: DictConfig) -> DataModule:
@@ -28,12 +30,21 @@ def make_data(cfg: DictConfig) -> DataModule:
 def make_task(cfg: DictConfig, data: DataModule) -> Task:
     """Make the network for the task on these data, and the task around it."""
     task_class: Any = get_class(cfg.task._target_)
-    channels = task_class.channels(data.info)
+    channels = task_class.channels(data.info, OmegaConf.to_container(cfg.task, resolve=True))
     task: Task = build(cfg.task, net=build(cfg.model, **channels), info=data.info)
     # plain values only: a checkpoint loads under weights_only=True and says what it was
     passport = {"channels": data.info.channels, **data.passport()}
     task.save_hyperparameters({"config": OmegaConf.to_container(cfg, resolve=True), "data": passport})
+    if cfg.init_from:
+        say_once(start_from(task, passport, cfg.init_from))
     return task
+
+
+@rank_zero_only
+def say_once(notes: list[str]) -> None:
+    """Print what the network starts with."""
+    for note in notes:
+        console.print(f"start   {note}")
 
 
 def make_trainer(cfg: DictConfig, folder: Path, history: History) -> pl.Trainer:

@@ -143,7 +143,7 @@ def _make_task(config: DictConfig, passport: Mapping[str, Any]) -> Task:
     task_class: Any = get_class(config.task._target_)
     config.task = {**task_class.added_keys, **config.task}  # an older version's checkpoint
     info = info_of(passport)
-    return build(config.task, net=build(config.model, **task_class.channels(info)), info=info)
+    return build(config.task, net=build(config.model, **task_class.channels(info, config.task)), info=info)
 
 
 def _class_or_none(target: str) -> type | None:

@@ -34,7 +34,7 @@ class Weigh(Task):
     objective = "val/loss"
 
     @classmethod
-    def channels(cls, info):
+    def channels(cls, info, config):
         return {"in_channels": info.channels, "out_channels": 1}
 
     def loss(self, prediction, batch):

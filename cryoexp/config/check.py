@@ -96,15 +96,16 @@ def _output(node: Any, cls: type) -> Any:
 
 
 def _mismatches(choice: Any, task: Any, dataset: Any, output: Any) -> Iterator[str]:
-    if output != task.needs_output:
-        fit = _options("model", _output, task.needs_output)
+    needed = (task.needs_output,) if isinstance(task.needs_output, str) else task.needs_output
+    if output not in needed:
+        fit = _options("model", _output, needed)
         yield (
-            f"task={choice.task} needs a model that outputs a {task.needs_output}, "
+            f"task={choice.task} needs a model that outputs a {' or '.join(needed)}, "
             f"but model={choice.model} outputs a {output}.\n"
             f"Models that fit: {', '.join(fit)}. For example: python train.py task={choice.task} model={fit[0]}"
         )
     if dataset.sample != task.needs_sample:
-        fit = _options("dataset", lambda _, cls: getattr(cls, "sample", None), task.needs_sample)
+        fit = _options("dataset", lambda _, cls: getattr(cls, "sample", None), (task.needs_sample,))
         yield (
             f"task={choice.task} works on {task.needs_sample}s, but dataset={choice.dataset} gives {dataset.sample}s.\n"
             f"Datasets that fit: {', '.join(fit)}. For example: python train.py task={choice.task} dataset={fit[0]}"
@@ -128,12 +129,12 @@ def _missing(node: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
-def _options(group: str, attribute: Callable[[Any, type], Any], wanted: str) -> list[str]:
-    """Names of the options of a group whose config and class have it; only called when about to fail."""
+def _options(group: str, attribute: Callable[[Any, type], Any], wanted: tuple[str, ...]) -> list[str]:
+    """Names of the options of a group whose config and class have one of the wanted; only called when about to fail."""
     names = GlobalHydra.instance().config_loader().get_group_options(group)
     found = []
     for name in names:
         node = compose("config", overrides=[f"{group}={name}"])[group]
-        if attribute(node, get_class(node._target_)) == wanted:
+        if attribute(node, get_class(node._target_)) in wanted:
             found.append(name)
     return found or ["(none)"]

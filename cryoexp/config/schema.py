@@ -20,6 +20,7 @@ class Config:
     snr: Any = MISSING  # a positive number or inf; checked in check.py, with a better message than a type error
     seed: int = MISSING
     ckpt_path: str | None = None
+    init_from: str | None = None
     overwrite: bool = False
 
 

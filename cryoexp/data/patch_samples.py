@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,13 @@ class View:
     Args:
         shape: (z, y, x).
         read: returns a window of it.
+        dtype: of what it returns.
     """
 
     ndim = 3
 
-    def __init__(self, shape: Corner, read: Callable[[Window], np.ndarray]) -> None:
-        self.shape, self.read = shape, read
+    def __init__(self, shape: Corner, read: Callable[[Window], np.ndarray], dtype: type = np.float32) -> None:
+        self.shape, self.read, self.dtype = shape, read, np.dtype(dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -122,6 +124,14 @@ class PatchSamples(Samples):
         return [(i, corner) for i in range(len(self.regions)) for corner in self._grid(i) if self._counts(i, corner)]
 
     @abstractmethod
+    def name(self, number: int) -> str:
+        """Return the name of a tomogram."""
+
+    @abstractmethod
+    def path(self, number: int) -> Path:
+        """Return the file of a tomogram, whose header says where it lies."""
+
+    @abstractmethod
     def read_signal(self, number: int, window: Window) -> Tensor:
         """Return what the microscope saw within a tomogram, float32."""
 
@@ -156,11 +166,11 @@ class PatchSamples(Samples):
 
     def labels(self, number: int) -> View:
         """Return the labels of a whole tomogram, 255 where they do not count in this split, read where indexed."""
-        return View(self.regions[number].shape, lambda window: self._labels(number, window))
+        return View(self.regions[number].shape, lambda window: self._labels(number, window).astype(np.uint8), np.uint8)
 
     def instances(self, number: int) -> View:
         """Return the object numbers of a whole tomogram, read where it is indexed."""
-        return View(self.regions[number].shape, lambda window: self.read_instances(number, window))
+        return View(self.regions[number].shape, lambda window: self.read_instances(number, window).astype(np.int32), np.int32)
 
     def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:
         """Look for the voxels of each class, from which training patches are drawn.

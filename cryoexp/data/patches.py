@@ -34,6 +34,9 @@ class PatchData(DataModule):
     """
 
     moments: Tensor  # `(tomograms, 2)` mean and standard deviation, by row
+    slice_counts: (
+        np.ndarray
+    )  # `(slices, classes)` voxels of each class in the slices of training, one tomogram after another
 
     def __init__(
         self,
@@ -64,8 +67,7 @@ class PatchData(DataModule):
     def class_counts(self) -> Tensor:
         """Return `(classes,)` voxels of each class in the training split, int64, without ignored ones."""
         self.setup()
-        places = self.splits["train"].places
-        return torch.from_numpy(places.counts.sum(0))
+        return torch.from_numpy(self.slice_counts.sum(0))
 
     def finish(self, batch: Batch) -> Batch:
         """Add noise, normalise, augment."""
@@ -121,6 +123,7 @@ class PatchData(DataModule):
             chosen = spread([np.asarray(mine.sum(1) > 0) for mine in counts], self.train_slices)
             counts = [mine * some[:, None] for mine, some in zip(counts, chosen, strict=True)]
             samples.regions = [replace(r, slices=some) for r, some in zip(samples.regions, chosen, strict=True)]
+        self.slice_counts = np.concatenate(counts)
         samples.find_places(counts, self.run_seed)
 
 

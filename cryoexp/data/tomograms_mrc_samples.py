@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,14 @@ class RealVolumeSamples(PatchSamples):
     ) -> None:
         self.tomograms, self.maps = tomograms, Maps()
         super().__init__(regions, patch, **shared)
+
+    def name(self, number: int) -> str:
+        """Return the name of a tomogram."""
+        return self.tomograms[number].name
+
+    def path(self, number: int) -> Path:
+        """Return the tomogram's file."""
+        return self.tomograms[number].pair.tomogram
 
     def read_signal(self, number: int, window: Window) -> Tensor:
         """Return the tomogram."""

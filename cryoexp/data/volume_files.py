@@ -8,6 +8,7 @@ from cryoexp.data.real_files import KEPT, Files, Source, natural
 from cryoexp.errors import DataError
 from cryoexp.io import mrc, tiff
 from cryoexp.io.guard import compression, reading
+from cryoexp.io.mrc import Volume
 from cryoexp.io.mrc_header import read_header
 
 SUFFIXES = (".mrc", ".map", ".rec", *tiff.SUFFIXES)
@@ -74,8 +75,17 @@ def open_file(path: Path) -> np.ndarray:
     Raises:
         DataError: see `cryoexp.io.mrc.open_volume` and `cryoexp.io.tiff.open_tiff`.
     """
+    return open_placed(path, voxel_size=1.0).data  # a size of 0 is a question for the whole dataset
+
+
+def open_placed(path: Path, voxel_size: float | None) -> Volume:
+    """Map an MRC or TIFF file with its voxel size, or the one given, and its origin.
+
+    Raises:
+        DataError: see `cryoexp.io.mrc.open_volume` and `cryoexp.io.tiff.open_tiff`.
+    """
     opened = tiff.open_tiff if path.suffix.lower() in tiff.SUFFIXES else mrc.open_volume
-    return opened(path, voxel_size=1.0).data  # a size of 0 is a question for the whole dataset
+    return opened(path, voxel_size=voxel_size)
 
 
 def stem(path: Path) -> str:

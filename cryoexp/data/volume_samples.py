@@ -53,6 +53,14 @@ class VolumeSamples(PatchSamples):
             self._volumes[key] = open_stack(path, self.regions[tomogram].shape)
         return self._volumes[key]
 
+    def name(self, number: int) -> str:
+        """Return the name of a tomogram: that of its folder."""
+        return self.tomograms[number].name
+
+    def path(self, number: int) -> Path:
+        """Return the file of the noise-free observation."""
+        return self.tomograms[number].folder / "clean.mrc"
+
     def read_signal(self, number: int, window: Window) -> Tensor:
         """Return the noise-free observation."""
         return self._read(number, "clean", window)

@@ -88,6 +88,7 @@ class Request:
         tta: none, y180, d2 or d2h: average over turned copies of each item.
         tomograms: folder, glob or file of tomograms, for a table of places; None: those the table names.
         coordinate_pixel: Å, of the pixels that coordinates count; None: as the table says, or else the tomogram's.
+        roi: masks of the regions of interest of whole tomograms: a file, a folder, or a pattern with {name}.
     """
 
     input: str
@@ -99,6 +100,7 @@ class Request:
     tta: str = "none"
     tomograms: str | None = None
     coordinate_pixel: float | None = None
+    roi: str | None = None
 
 
 def find_devices(text: str) -> tuple[torch.device, ...]:

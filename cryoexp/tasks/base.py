@@ -55,7 +55,7 @@ class Task(pl.LightningModule):
     """
 
     needs_sample: ClassVar[str]
-    needs_output: ClassVar[str]
+    needs_output: ClassVar[str | tuple[str, ...]]  # of its networks; of several kinds, any will do
     tells_classes: ClassVar[bool] = True  # whether the dataset's classes must be those of the training
     objective: ClassVar[str]  # the validation score that schedules follow and that sweepers get
     added_keys: ClassVar[dict[str, Any]] = {}  # of the config, with what checkpoints from before they existed stand for
@@ -86,8 +86,8 @@ class Task(pl.LightningModule):
 
     @classmethod
     @abstractmethod
-    def channels(cls, info: DataInfo) -> dict[str, int]:
-        """Return ``in_channels`` and ``out_channels`` of a network for this dataset."""
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
+        """Return ``in_channels`` and ``out_channels`` of a network for this dataset, given the keys of the task."""
 
     @abstractmethod
     def loss(self, prediction: Tensor, batch: Batch) -> Tensor:

@@ -1,6 +1,6 @@
 """The classification task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -70,7 +70,7 @@ class Classify(Task):
         self.register_buffer("threshold", torch.tensor(float("inf")))
 
     @classmethod
-    def channels(cls, info: DataInfo) -> dict[str, int]:
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
         """One channel in, one logit a class out."""
         return {"in_channels": info.channels, "out_channels": len(info.classes)}
 

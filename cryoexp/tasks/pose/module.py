@@ -1,5 +1,6 @@
 """The pose task."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -106,7 +107,7 @@ class Pose(Task):
         self.register_buffer("curve", identity())  # learned on validation where calibration is isotonic
 
     @classmethod
-    def channels(cls, info: DataInfo) -> dict[str, int]:
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
         """One channel in, a 4 × 4 matrix out."""
         return {"in_channels": info.channels, "out_channels": OUTPUTS}
 

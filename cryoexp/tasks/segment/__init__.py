@@ -1,1 +1,5 @@
 """Label every voxel of a tomogram."""
+
+from cryoexp.tasks.segment.module import Segment
+
+__all__ = ["Segment"]

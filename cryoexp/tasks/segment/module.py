@@ -1,0 +1,189 @@
+"""The segment task: the class of every voxel of a tomogram."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoexp.data import DataInfo
+from cryoexp.data.datamodule import Batch
+from cryoexp.errors import ConfigError
+from cryoexp.inference.request import Request
+from cryoexp.inference.sliding import Slabs
+from cryoexp.inference.tomograms import find_tomograms, open_tomograms, tomograms_of
+from cryoexp.inference.whole import Tomogram, Way, probability_slabs
+from cryoexp.models import name_of
+from cryoexp.progress import console
+from cryoexp.tasks.at_work import at_work
+from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.segment.class_weights import class_weights, describe_weights
+from cryoexp.tasks.segment.curves import best_threshold
+from cryoexp.tasks.segment.inputs import by_slices
+from cryoexp.tasks.segment.labelling import Kept, Kinds, matching, minimum_voxels
+from cryoexp.tasks.segment.losses import make_loss
+from cryoexp.tasks.segment.measure import Counting
+from cryoexp.tasks.segment.products import write_new, write_products
+from cryoexp.tasks.segment.scores import confusion, voxel_scores
+from cryoexp.tasks.segment.volume_files import file_names
+
+Decide = Literal["argmax", "thresholds"]
+BATCH = 20  # windows at once in the test
+
+
+class Segment(Task):
+    """Label voxels, with a network for volumes or one for slices.
+
+    Args:
+        loss: see `cryoexp.tasks.segment.losses`.
+        class_weights: inverse, median_frequency or none, see `cryoexp.tasks.segment.class_weights`.
+        neighbours: slices on either side that a network for slices sees as channels.
+        membranes: patterns of the names of classes that are sheets.
+        filaments: patterns of the names of classes that are lines.
+        particles: patterns of the names of classes that are compact objects.
+        window: (z, y, x) voxels that go through the network at once, on whole tomograms.
+        overlap: of neighbouring windows, as a share of the window.
+        axes: z, or zyx for networks for slices.
+        tta: none, y180, d2 or d2h: turned copies of each window whose answers are averaged in the test.
+        decide: argmax, or thresholds, learned on validation.
+        min_voxels: of a component, for all classes or by name.
+        probabilities: float16, percent or none: how they are written.
+        entropy: whether it is written.
+        skeletons: whether those of membranes and filaments are written.
+        surface_tolerance: voxels, for the surface Dice.
+        shared: see `Task`.
+    """
+
+    needs_sample = "tomogram"
+    needs_output = ("volume", "image")
+    takes_any_size = True
+    objective = "val/miou"
+
+    thresholds: Tensor
+
+    def __init__(
+        self,
+        *,
+        loss: str,
+        class_weights: str,
+        neighbours: int,
+        membranes: Sequence[str],
+        filaments: Sequence[str],
+        particles: Sequence[str],
+        window: Sequence[int],
+        overlap: float,
+        axes: str,
+        tta: str,
+        decide: Decide,
+        min_voxels: int | Mapping[str, int],
+        probabilities: str,
+        entropy: bool,
+        skeletons: bool,
+        surface_tolerance: float,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        classes = self.info.classes
+        self.flat, self.neighbours, self.weighing = self.net.output == "image", neighbours, class_weights
+        if neighbours and not self.flat:
+            raise ConfigError(f"task.neighbours={neighbours} is for networks that see slices, and {name_of(self.net)} sees volumes")
+        if decide not in get_args(Decide):
+            raise ConfigError(f"task.decide={decide}: choose one of {', '.join(get_args(Decide))}")
+        self.kinds = Kinds(*(matching(classes, patterns) for patterns in (membranes, filaments, particles)))
+        self.kept = Kept(classes, self.kinds, probabilities, entropy, minimum_voxels(classes, min_voxels), skeletons)
+        self.window, self.overlap, self.axes, self.tta = window, overlap, axes, tta
+        self.way(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
+        self.decide, self.surface_tolerance = decide, surface_tolerance
+        self.voxel_loss = make_loss(loss, torch.ones(len(classes)), thin=self.kinds.thin)
+        self.register_buffer("thresholds", torch.full((len(classes) - 1,), 0.5))  # learned on validation
+        self.curves = np.zeros(0)  # of validation, for the figure
+
+    @classmethod
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
+        """One channel, or those of a slice and its neighbours; a logit a class out."""
+        return {"in_channels": info.channels * (2 * config["neighbours"] + 1), "out_channels": len(info.classes)}
+
+    def setup(self, stage: str) -> None:
+        """Weigh the classes by the voxels of the training split."""
+        if stage != "fit":
+            return
+        counts = self.trainer.datamodule.slice_counts  # type: ignore[attr-defined]
+        weights = class_weights(counts, self.weighing)
+        self.voxel_loss.weights.copy_(weights)
+        if self.global_rank == 0:
+            console.print(describe_weights(weights, counts, self.info.classes, self.weighing))
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Map `(b, c, z, y, x)` to `(b, k, z, y, x)` logits."""
+        net = super().forward
+        return by_slices(net, volumes, self.neighbours) if self.flat else net(volumes)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of every voxel that is not ignored."""
+        loss: Tensor = self.voxel_loss(prediction, batch["label"])
+        return loss
+
+    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
+        predicted, truth = prediction.argmax(1).cpu().numpy(), batch["label"].cpu().numpy()
+        tables = [confusion(p, t, len(self.info.classes)) for p, t in zip(predicted, truth, strict=True)]
+        index = batch["index"]
+        for axis, size in enumerate(self.info.shape):
+            index = index * size + batch["corner"][:, axis].to(index)
+        return {"index": index, "confusion": torch.from_numpy(np.stack(tables)).to(index.device)}
+
+    def scores(self, results: Batch) -> Scores:
+        """Score the voxels of all patches together."""
+        return voxel_scores(results["confusion"].sum(0).numpy(), self.info.classes)
+
+    def test_scores(self, results: Batch) -> Scores:
+        """Nothing yet: the test scores are those of whole tomograms, see `products`."""
+        return {}
+
+    def calibrate(self, results: Batch) -> list[str]:
+        """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
+            way = self.way(self.tta, BATCH, device)
+            counted = [Counting(self.slabs(t, way, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
+            self.curves = sum(one.exhaust() for one in counted)
+        found = [best_threshold(mine) for mine in self.curves[1:]]
+        values = torch.tensor([t if np.isfinite(t) else 0.5 for t, _ in found])
+        self.thresholds.copy_(values)
+        said = ", ".join(
+            f"{name} {t:.2f} (Dice {f1:.3f})" if np.isfinite(t) else f"{name} is not there"
+            for name, (t, f1) in zip(self.info.classes[1:], found, strict=True)
+        )
+        used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
+        return [f"thresholds of best Dice on validation: {said}{used}"]
+
+    def products(self, results: Batch, data: Any, folder: Path) -> Scores:
+        """Label the test tomograms as wholes, write everything, and score it."""
+        with at_work(self, self.trainer.strategy.root_device) as device:
+            return write_products(self, tomograms_of(data, "test"), self.way(self.tta, BATCH, device), folder)
+
+    def predict(self, request: Request, folder: Path) -> dict[str, Any]:
+        """Label whole tomograms and write labels, probabilities, components, centroids, skeletons and a picture."""
+        named = find_tomograms(request)
+        names = file_names([name for name, _ in named], self.info.classes)
+        tomograms = open_tomograms(request, [(name, path) for name, (_, path) in zip(names, named, strict=True)])
+        with at_work(self, request.devices[0]):
+            found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
+        return {"tomograms": {name: str(path) for name, (_, path) in zip(names, named, strict=True)}, "found": found}
+
+    def way(self, tta: str, batch_size: int, device: torch.device) -> Way:
+        """Say how the network goes over tomograms."""
+        z, y, x = self.window
+        return Way((z, y, x), self.overlap, self.axes, tta, self.flat, self.neighbours, batch_size, device)
+
+    def slabs(self, tomogram: Tomogram, way: Way, scratch: Path) -> Slabs:
+        """Yield the probabilities of a tomogram's voxels from top to bottom."""
+        return probability_slabs(lambda given: torch.softmax(self(given).float(), 1), tomogram, way, scratch)
+
+    @property
+    def rule(self) -> np.ndarray | None:
+        """Thresholds by which voxels get their class; None: the likeliest."""
+        return self.thresholds.cpu().numpy() if self.decide == "thresholds" else None
