@@ -3,8 +3,8 @@
 `cryoexp.inference.sliding.predict_slabs` and ``monai.inferers.sliding_window_inference`` take the same volume through
 the same network in the same windows, by turns, so that whatever else the machine does hits both. Ours reads a mapped
 file and fills another; MONAI has the volume in memory and returns all of the answer. Printed for each are the median
-time and the highest rise of the anonymous resident memory (`cryoexp.memory`), and the ratio of the two: in time the
-median over the rounds. Linux only.
+time, that of the processor, and the highest rise of the anonymous resident memory (`cryoexp.memory`), and the ratios:
+in time their median over the rounds. On a shared machine the processor's time is the steadier one. Linux only.
 
     python scripts/bench/sliding_window.py --model pointwise              what the windows themselves cost
     python scripts/bench/sliding_window.py --device cuda --batch-size 8
@@ -29,6 +29,8 @@ from cryoexp.config.build import build
 from cryoexp.inference.sliding import predict_volume, window_count
 from cryoexp.memory import Peak
 
+Times = dict[str, list[float]]
+
 
 def main() -> None:
     """Measure by turns and print."""
@@ -46,16 +48,16 @@ def main() -> None:
             "cryoexp": lambda: ours(net, volume, sink, given),
             "MONAI": lambda: theirs(net, inside, given),
         }
-        seconds, rises = measure(runs, given.rounds)
+        wall, work, rises = measure(runs, given.rounds)
         difference = disagreement(sink, theirs(net, inside, given))
     count = window_count(given.shape, given.window, given.overlap)
     print(f"{' x '.join(map(str, given.shape))} voxels, {count} windows of {given.window}, {given.model}")
-    print("| | s | million voxels a second | rise in memory, MB |\n|---|--:|--:|--:|")
+    print("| | s | processor s | million voxels a second | rise in memory, MB |\n|---|--:|--:|--:|--:|")
     for name in runs:
-        middle = statistics.median(seconds[name])
-        print(f"| {name} | {middle:.2f} | {volume.size / middle / 1e6:.2f} | {rises[name] / 1e6:.0f} |")
-    ratio = statistics.median(a / b for a, b in zip(seconds["cryoexp"], seconds["MONAI"], strict=True))
-    print(f"| ratio | {ratio:.2f} | {1 / ratio:.2f} | {rises['cryoexp'] / rises['MONAI']:.2f} |")
+        middle, used = statistics.median(wall[name]), statistics.median(work[name])
+        print(f"| {name} | {middle:.2f} | {used:.2f} | {volume.size / middle / 1e6:.2f} | {rises[name] / 1e6:.0f} |")
+    times, works = ratio(wall), ratio(work)
+    print(f"| ratio | {times:.2f} | {works:.2f} | {1 / times:.2f} | {rises['cryoexp'] / rises['MONAI']:.2f} |")
     print(f"\nmean difference of the answers {difference:.1e} (the weights at the borders of windows are not the same)")
 
 
@@ -106,21 +108,26 @@ def theirs(net: nn.Module, volume: Tensor, given: argparse.Namespace) -> Tensor:
     return predicted
 
 
-def measure(
-    runs: dict[str, Callable[[], Tensor | None]], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Run by turns, in the order and against it; return seconds and the highest rise in memory, in bytes."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+def measure(runs: dict[str, Callable[[], Tensor | None]], rounds: int) -> tuple[Times, Times, dict[str, int]]:
+    """Run by turns, in the order and against it; return seconds, those of the processor, and the rise in bytes."""
+    wall: Times = {name: [] for name in runs}
+    work: Times = {name: [] for name in runs}
     rises = dict.fromkeys(runs, 0)
     for number in range(rounds):
         for name in list(runs)[:: -1 if number % 2 else 1]:
             ctypes.CDLL(None).malloc_trim(0)  # what the other left behind would hide what this one takes
             with Peak() as peak:
-                started = time.perf_counter()
+                started, used = time.perf_counter(), time.process_time()
                 runs[name]()
-                seconds[name].append(time.perf_counter() - started)
+                wall[name].append(time.perf_counter() - started)
+                work[name].append(time.process_time() - used)
             rises[name] = max(rises[name], peak.rise)
-    return seconds, rises
+    return wall, work, rises
+
+
+def ratio(times: Times) -> float:
+    """Median over the rounds of our time over theirs."""
+    return statistics.median(a / b for a, b in zip(times["cryoexp"], times["MONAI"], strict=True))
 
 
 def disagreement(sink: np.ndarray, predicted: Tensor) -> float:
