@@ -13,7 +13,6 @@ so do probabilities afterwards; a ramp stays the same ramp, up to where the volu
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -41,11 +40,13 @@ class Taps:
         """Make the new voxels along an axis, float32, of values that begin with voxel ``first``."""
         shape = [1] * values.ndim
         shape[axis] = -1
-        parts = (
-            values.take(index - first, axis) * weight.reshape(shape)
-            for index, weight in zip(self.index.T, self.weight.T.astype(np.float32), strict=True)
-        )
-        return reduce(lambda total, part: np.add(total, part, out=total), parts)
+        total = None
+        for index, weight in zip(self.index.T, self.weight.T.astype(np.float32), strict=True):
+            part = values.take(index - first, axis)
+            part *= weight.reshape(shape)
+            total = part if total is None else np.add(total, part, out=total)
+        assert total is not None
+        return total
 
 
 class Rescaled:
@@ -106,13 +107,15 @@ def rescale_slabs(slabs: Slabs, shape: Sequence[int], step: float) -> Slabs:
     along_z, along_y, along_x = (make_taps(m, n, 1 / step) for n, m in zip(shape, coarse, strict=True))
     needed = along_z.index.max(1) + 1  # slices of the network's grid, for each slice to come
     held, first, done = np.zeros((0, 0, 0, 0), np.float32), 0, 0
-    for z, slab in slabs:
-        held = np.concatenate([held, slab], axis=1) if held.size else slab.copy()
-        ready = int(np.searchsorted(needed, z + slab.shape[1], side="right"))
+    for end, piece in _thin(slabs):
+        held = np.concatenate([held, piece], axis=1) if held.size else piece.copy()
+        ready = int(np.searchsorted(needed, end, side="right"))
         while done < ready:
             taps = along_z.of(slice(done, min(done + SLICES, ready)))
-            values = taps.apply(held, 1, first)
-            yield done, along_x.apply(along_y.apply(values, 2), 3)
+            made = np.empty((len(held), len(taps.index), *shape[1:]), np.float32)
+            for new, old in zip(made, held, strict=True):  # one channel at a time: what lies between stays small
+                new[:] = along_x.apply(along_y.apply(taps.apply(old, 0, first), 1), 2)
+            yield done, made
             done += len(taps.index)
         if done < shape[0]:
             over = int(along_z.index[done:].min()) - first
@@ -138,6 +141,14 @@ def make_taps(size: int, count: int, step: float) -> Taps:
     used = (weight > 0).any(0)
     weight = weight[:, used] / weight.sum(1, keepdims=True)
     return Taps(index[:, used].clip(0, size - 1), weight)
+
+
+def _thin(slabs: Slabs) -> Slabs:
+    """Cut slabs into thin ones, each with the slice before which it ends."""
+    for z, slab in slabs:
+        for top in range(0, slab.shape[1], SLICES):
+            piece = slab[:, top : top + SLICES]
+            yield z + top + piece.shape[1], piece
 
 
 def _hat(x: np.ndarray) -> np.ndarray:
