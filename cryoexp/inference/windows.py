@@ -3,13 +3,16 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from numbers import Real
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from cryoexp.errors import ConfigError
 
 Blending = Literal["gaussian", "constant"]
+Share = float | Sequence[float]  # one number, or three (z, y, x)
+Voxels = int | Sequence[int]
 SIGMA = 0.125  # of the Gaussian, in edges of the window: as in nnU-Net and MONAI
 
 
@@ -31,10 +34,32 @@ class Axis:
 
 
 def make_axes(
-    shape: Sequence[int], window: Sequence[int], overlap: float, blending: Blending, margin: int
+    shape: Sequence[int], window: Sequence[int], overlap: Share, blending: Blending, margin: Voxels
 ) -> list[Axis]:
-    """Lay windows over a (z, y, x) volume; see `make_axis`."""
-    return [make_axis(n, w, overlap, blending, margin) for n, w in zip(shape, window, strict=True)]
+    """Lay windows over a (z, y, x) volume; see `make_axis`. Overlap and margin are one number or three, (z, y, x).
+
+    Raises:
+        ConfigError: neither one number nor three; else as `make_axis`.
+    """
+    overlaps, margins = each_axis("overlap", overlap), each_axis("margin", margin)
+    return [
+        make_axis(n, w, o, blending, int(m))
+        for n, w, o, m in zip(shape, each_axis("window", window), overlaps, margins, strict=True)
+    ]
+
+
+def each_axis(name: str, value: Any) -> tuple[Any, Any, Any]:
+    """Return three numbers (z, y, x) of one or of three.
+
+    Raises:
+        ConfigError: another count of them.
+    """
+    if isinstance(value, Real):
+        return value, value, value
+    values = tuple(value)
+    if len(values) != 3:
+        raise ConfigError(f"{name}={list(values)} has {len(values)} numbers: give one, or three (z, y, x)")
+    return values
 
 
 def make_axis(size: int, window: int, overlap: float, blending: Blending, margin: int) -> Axis:

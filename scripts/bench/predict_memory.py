@@ -7,7 +7,6 @@ the mapped files, which the system may drop at any time) rises above what the im
 
 import argparse
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 from cryoexp.inference.moments import moments
 from cryoexp.inference.sliding import fit_type, predict_slabs, window_count
 from cryoexp.io.mrc import Volume, create_volume, open_volume
+from cryoexp.memory import Peak
 from cryoexp.progress import progress
 
 SLAB = 16  # slices made at once
@@ -88,37 +88,6 @@ def predict(source: Volume, folder: Path, arguments: argparse.Namespace) -> None
         for z, slab in slabs:
             for sink, values in zip(sinks, slab, strict=True):
                 sink[z : z + len(values)] = fit_type(values, sink.dtype)
-
-
-class Peak:
-    """The highest anonymous resident memory within a ``with``, in bytes, looked at every 20 ms."""
-
-    def __enter__(self) -> "Peak":
-        self.start = self.highest = anonymous()
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self.watch)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join()
-
-    @property
-    def rise(self) -> int:
-        """How far it rose."""
-        return self.highest - self.start
-
-    def watch(self) -> None:
-        """Look until told to stop."""
-        while not self.done.wait(0.02):
-            self.highest = max(self.highest, anonymous())
-
-
-def anonymous() -> int:
-    """RssAnon of this process, in bytes."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

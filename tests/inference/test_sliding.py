@@ -143,3 +143,30 @@ def test_with_a_gaussian_we_are_nearer_the_whole_volume_than_monai(volume, convo
     ours = np.abs(predict_array(convolutions, volume, **OPTIONS) - truth).mean()
     theirs = np.abs(monai(volume, convolutions, "gaussian") - truth).mean()
     assert 0 < ours < theirs / 3
+
+
+@pytest.mark.parametrize("shape", [PRIMES, (5, 41, 37), (1, 2, 3)])
+def test_a_pointwise_network_is_that_on_the_whole_volume(shape):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv3d(1, 4, 1), nn.Softmax(1))
+    given = np.random.default_rng(5).standard_normal(shape, dtype=np.float32)
+    np.testing.assert_allclose(predict_array(net, given, **OPTIONS), whole(net, given), atol=1e-6)
+
+
+def test_overlap_and_margin_of_each_axis(volume):
+    torch.manual_seed(0)
+    net = nn.Conv3d(1, 2, (1, 3, 5), padding=(0, 1, 2)).eval()
+    options = {**OPTIONS, "overlap": (0, 0.25, 0.5), "margin": (0, 1, 2), "window": (4, 16, 16)}
+    done = []
+    out = predict_array(net, volume, **options, advance=done.append)
+    np.testing.assert_allclose(out, whole(net, volume), atol=1e-5)
+    assert sum(done) == window_count(PRIMES, (4, 16, 16), (0, 0.25, 0.5)) == 6 * 4 * 4
+    with pytest.raises(ConfigError, match=r"overlap=\[0.5, 0.5\] has 2 numbers: give one, or three"):
+        predict_array(net, volume, **{**OPTIONS, "overlap": (0.5, 0.5)})
+
+
+def test_a_prediction_that_shares_its_memory_is_left_alone(volume):
+    fixed = torch.full((1, 1, 16, 16, 16), 2.0)
+    out = predict_array(lambda x: fixed.expand(len(x), 3, 16, 16, 16), volume, **OPTIONS)
+    np.testing.assert_allclose(out, 2, rtol=1e-6)
+    assert (fixed == 2).all()
