@@ -18,7 +18,7 @@ from rich.table import Table
 from cryoexp.cli import CONF
 from cryoexp.config.build import build
 from cryoexp.config.check import check_node
-from cryoexp.config.keys import check_keys, read_keys
+from cryoexp.config.keys import check_keys, read_keys, task_changes
 from cryoexp.config.launch import make_trainer
 from cryoexp.data import DataModule
 from cryoexp.data.datamodule import SPLITS
@@ -76,21 +76,6 @@ def evaluate(arguments: Sequence[str]) -> Scores:
     show(scores, trained.task.info.classes)
     console.print(str(output))
     return scores
-
-
-def task_changes(others: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Take ``task.<key>=<value>`` out of the arguments: what is done with a network's answers may change.
-
-    Raises:
-        ConfigError: a value that cannot be read.
-    """
-    mine = [o for o in others if o.startswith("task.")]
-    try:
-        parsed = OverridesParser.create().parse_overrides(mine)
-    except HydraException as error:
-        raise ConfigError(f"{' '.join(mine)}: {error}") from None
-    changes = {o.key_or_group.removeprefix("task."): o.value() for o in parsed}
-    return changes, [o for o in others if not o.startswith("task.")]
 
 
 def is_path(dataset: str) -> bool:
@@ -245,7 +230,12 @@ def fit(data: DataModule, trained: Trained, open_set: bool = False) -> None:
             f"the dataset's classes are {', '.join(info.classes)}; the network tells {', '.join(classes)} apart. "
             "They must be the same, in any order; open_set=true asks whether others are rejected"
         )
-    for key in ("shape", "voxel_size", "contrast"):
+    if info.classes != classes and trained.task.takes_any_size:
+        raise DataError(
+            f"the dataset's classes are {', '.join(info.classes)}; the network's have another order: "
+            f"{', '.join(classes)}. Give dataset.classes or dataset.labels in that order"
+        )
+    for key in ("voxel_size", "contrast") if trained.task.takes_any_size else ("shape", "voxel_size", "contrast"):
         here, there = getattr(info, key), passport[key]
         if here != there:
             raise DataError(

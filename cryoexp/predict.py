@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cryoexp.cli import CONF
-from cryoexp.config.keys import check_keys, read_keys, refuse_others
+from cryoexp.config.keys import check_keys, read_keys, refuse_others, task_changes
 from cryoexp.inference.output import whole_folder
 from cryoexp.inference.request import Request, Training, find_devices, unit
 from cryoexp.models import name_of
@@ -25,12 +25,13 @@ def predict(arguments: Sequence[str]) -> None:
     """
     started = time.monotonic()
     keys, others = read_keys(arguments, CONF / "predict.yaml")
+    changes, others = task_changes(others)
     refuse_others(others, keys)
     check_keys(keys)
     devices = find_devices(keys.device)
     output = Path(keys.output).expanduser().resolve()
     with whole_folder(output, keys.overwrite) as folder:  # refused before any work is done
-        trained = restore(keys.run, keys.checkpoint)
+        trained = restore(keys.run, keys.checkpoint, changes)
         say(trained, devices)
         request = Request(
             input=keys.input,
@@ -42,6 +43,7 @@ def predict(arguments: Sequence[str]) -> None:
             tta=keys.tta,
             tomograms=keys.tomograms,
             coordinate_pixel=keys.coordinate_pixel,
+            roi=keys.roi,
         )
         facts = trained.task.predict(request, folder)
         facts["wall_s"] = round(time.monotonic() - started, 1)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from cryoexp.errors import ConfigError
@@ -51,6 +53,21 @@ def refuse_others(others: Sequence[str], keys: DictConfig) -> None:
     if others:
         names = ", ".join(argument.partition("=")[0] for argument in others)
         raise ConfigError(f"{names}: no such key. Known are {', '.join(str(k) for k in keys)}")
+
+
+def task_changes(others: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Take ``task.<key>=<value>`` out of the arguments: what is done with a network's answers may change.
+
+    Raises:
+        ConfigError: a value that cannot be read.
+    """
+    mine = [o for o in others if o.startswith("task.")]
+    try:
+        parsed = OverridesParser.create().parse_overrides(mine)
+    except HydraException as error:
+        raise ConfigError(f"{' '.join(mine)}: {error}") from None
+    changes = {o.key_or_group.removeprefix("task."): o.value() for o in parsed}
+    return changes, [o for o in others if not o.startswith("task.")]
 
 
 def check_keys(keys: DictConfig) -> None:

@@ -39,6 +39,8 @@ class Particles:
         places = find_places(request) if request.training.axes == 3 else None
         if request.tomograms and places is None:
             raise ConfigError(f"tomograms={request.tomograms}: the network was trained on images")
+        if request.roi:
+            raise ConfigError(f"roi={request.roi} is for networks that label whole tomograms")
         found = places or find_particles(request.input, request.voxel_size, request.training.axes)
         self.items, self.rows, self.optics, self.folder = found.items, found.rows, found.optics, found.folder
         self.training = request.training

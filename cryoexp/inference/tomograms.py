@@ -10,7 +10,7 @@ import torch
 
 from cryoexp.data.patches import PatchData
 from cryoexp.data.volume_files import open_placed, stem, volumes_in
-from cryoexp.errors import DataError
+from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.files import raise_all
 from cryoexp.inference.moments import moments
 from cryoexp.inference.request import Request, Training
@@ -32,6 +32,8 @@ def find_tomograms(request: Request) -> list[tuple[str, Path]]:
     Raises:
         DataError: there are none.
     """
+    if request.tomograms or request.coordinate_pixel:
+        raise ConfigError("tomograms and coordinate_pixel are for places of particles; give the tomograms as input=")
     path = Path(request.input).expanduser()
     star = path / "tomograms.star" if path.is_dir() else path
     if star.suffix == ".star" and star.is_file():

@@ -57,6 +57,7 @@ class Task(pl.LightningModule):
     needs_sample: ClassVar[str]
     needs_output: ClassVar[str | tuple[str, ...]]  # of its networks; of several kinds, any will do
     tells_classes: ClassVar[bool] = True  # whether the dataset's classes must be those of the training
+    takes_any_size: ClassVar[bool] = False  # whether data of another size than the training's are fine
     objective: ClassVar[str]  # the validation score that schedules follow and that sweepers get
     added_keys: ClassVar[dict[str, Any]] = {}  # of the config, with what checkpoints from before they existed stand for
 

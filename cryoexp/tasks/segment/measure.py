@@ -103,7 +103,7 @@ def pooled(measured: Sequence[Measured], classes: Sequence[str]) -> Scores:
     thin = mean_scores([m.thin for m in measured])
     scores = voxel_scores(np.asarray(counts), classes)
     scores |= curve_scores(np.asarray(curves), classes) | thin | object_scores(objects)
-    return scores | {"miou_tomogram_mean": mean["miou"]}
+    return {name: float(value) for name, value in {**scores, "miou_tomogram_mean": mean["miou"]}.items()}
 
 
 def curve_scores(counts: np.ndarray, classes: Sequence[str]) -> Scores:
