@@ -2,6 +2,8 @@
 
 import base64
 import csv
+import json
+import math
 import shlex
 import struct
 from pathlib import Path
@@ -11,11 +13,16 @@ import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
+from cryoexp.report.classes import ABSENT, class_of, class_rows, written
 from cryoexp.report.manifest import plain
-from cryoexp.view3d.scene import SUFFIX
+from cryoexp.slices.stack import SUFFIX as SLICES
+from cryoexp.view3d.scene import SUFFIX as VIEW
 
 TITLES = {
     "curves": "Training",
+    "overlays": "Truth and prediction",
+    "dice": "Dice by class",
+    "precision_recall": "Precision against recall",
     "confusion_matrix": "Confusion matrix",
     "class_scores": "Classes by mass",
     "roc_pr": "ROC and precision-recall",
@@ -42,7 +49,8 @@ CHOSEN = (
 WRITTEN = {"e so3": "E_SO3", "e o4": "E_O4", "distance mae": "distance MAE", "miou": "mIoU"}
 UNITS = {"_deg": "°", "_rad": " rad", "_vox": " voxels", "_angstrom": " Å"}  # that names of scores end with
 ROWS = 6  # of each table of predictions
-WIDE = 1.8  # width over height from which a figure takes the whole page
+KINDS = 5  # scores a class, beyond which their table takes the whole page
+WIDE, LARGE = 1.8, 1300  # width over height, or pixels, from which a figure takes the whole page
 
 
 def write_page(
@@ -58,8 +66,8 @@ def write_page(
     """Write the page from what the run folder holds.
 
     Args:
-        folder: the run folder; its figures/*.png and *.view.json are embedded, the first rows of its
-            predictions/*.csv shown.
+        folder: the run folder; its figures/*.png, *.view.json and *.slices.json are embedded, the first rows of
+            its predictions/*.csv shown.
         scores: flat, as in metrics.json.
         manifest: as in manifest.json.
         data: one line on the data.
@@ -76,12 +84,13 @@ def write_page(
         headline=_headline(scores, classes),
         course=plain(course),
         objective=objective,
-        figures=[_figure(path) for path in _found(folder, "*.png") if not _is_of_view(path)],
-        views=[_view(path) for path in _found(folder, f"*{SUFFIX}")],
+        figures=[_figure(path) for path in _found(folder, "*.png") if not _is_still(path)],
+        views=[_view(path) for path in _found(folder, f"*{VIEW}")],
+        slices=[_slices(path) for path in _found(folder, f"*{SLICES}")],
         classes=_by_class(scores, classes),
         tables=_tables(folder),
         commands=_commands(folder, manifest),
-        scores={name: f"{value:.4f}" for name, value in scores.items()},
+        scores={name: written(value, 4) for name, value in scores.items()},
         config=yaml.safe_dump(plain(manifest["config"]), sort_keys=False),
         manifest=_pairs({k: v for k, v in manifest.items() if k != "config"}),
         files=_files(folder),
@@ -107,7 +116,7 @@ def _facts(manifest: dict[str, Any]) -> dict[str, str]:
 
 def _headline(scores: dict[str, float], classes: list[str]) -> list[dict[str, str]]:
     """Scores of the test that are not of a single class, each with that of validation; the telling ones first."""
-    names = [n.removeprefix("test/") for n in scores if n.startswith("test/") and not _class_of(n, classes)]
+    names = [n.removeprefix("test/") for n in scores if n.startswith("test/") and not class_of(n, classes)]
     names = [n for n in names if n != "loss" and not n.endswith(("_low", "_high"))]
     chosen = [n for n in CHOSEN if n in names]
     return [
@@ -124,12 +133,14 @@ def _headline(scores: dict[str, float], classes: list[str]) -> list[dict[str, st
 def _without_unit(name: str) -> str:
     ends = [end for end in UNITS if name.endswith(end)]
     name = name.removesuffix(*ends or [""]).replace("_", " ")
-    for plain_name, written in WRITTEN.items():
-        name = name.replace(plain_name, written)
+    for plain_name, better in WRITTEN.items():
+        name = name.replace(plain_name, better)
     return name
 
 
 def _with_unit(value: float, name: str) -> str:
+    if math.isnan(value):
+        return ABSENT
     unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
     return f"{value:.2f}{unit}" if unit == "°" else f"{value:.3f}{unit}"
 
@@ -142,14 +153,16 @@ def _interval(scores: dict[str, float], name: str) -> str:
 
 def _by_class(scores: dict[str, float], classes: list[str]) -> dict[str, Any]:
     """Scores of the test named ``<kind>_<class>``, a row a class."""
-    end = f"_{classes[0]}" if classes else " "
-    kinds = [n.removeprefix("test/").removesuffix(end) for n in scores if n.startswith("test/") and n.endswith(end)]
-    rows = [{"name": c, "scores": [scores.get(f"test/{kind}_{c}", 0.0) for kind in kinds]} for c in classes]
-    return {"kinds": kinds, "rows": rows if kinds else []}
+    test = {name.removeprefix("test/"): value for name, value in scores.items() if name.startswith("test/")}
+    kinds, of_class = class_rows(test, classes)
+    rows = [{"name": name, "scores": [_cell(value) for value in values]} for name, values in of_class.items()]
+    return {"kinds": [kind.replace("_", " ") for kind in kinds], "rows": rows, "wide": len(kinds) > KINDS}
 
 
-def _class_of(score: str, classes: list[str]) -> bool:
-    return score.endswith(tuple(f"_{name}" for name in classes))
+def _cell(value: float | None) -> dict[str, Any]:
+    """A score as written, and how dark its cell is."""
+    share = None if value is None or math.isnan(value) else min(max(value, 0.0), 1.0)
+    return {"text": written(value), "share": share}
 
 
 def _tables(folder: Path) -> list[dict[str, Any]]:
@@ -188,23 +201,40 @@ def _commands(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
 def _figure(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # PNG keeps them there
-    return {"stem": path.stem, "title": _title(path), "wide": width > WIDE * height, "source": _embedded(content)}
+    return {
+        "stem": path.stem,
+        "title": _title(path),
+        "wide": width > min(WIDE * height, LARGE),
+        "source": _embedded(content),
+    }
 
 
 def _view(path: Path) -> dict[str, Any]:
     """A scene as written by `cryoexp.view3d`, with its picture for browsers that cannot turn it."""
+    return {"title": _title(path), "scene": _script(path.read_text(encoding="utf-8")), "picture": _still(path)}
+
+
+def _slices(path: Path) -> dict[str, Any]:
+    """Slices as written by `cryoexp.slices`, with a picture of a few for browsers without scripts."""
+    text = path.read_text(encoding="utf-8")
+    title = json.loads(text)["title"] or _title(path)
+    return {"title": title, "data": _script(text), "picture": _still(path)}
+
+
+def _script(text: str) -> Markup:
+    """JSON that cannot end the script that holds it: only strings hold a ``<``."""
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _still(path: Path) -> str:
+    """The picture beside a scene or slices, empty where there is none."""
     picture = path.with_name(f"{_stem(path)}.png")
-    text = path.read_text(encoding="utf-8").replace("<", "\\u003c")  # only strings hold it, and none ends the script
-    return {
-        "title": _title(path),
-        "scene": Markup(text),
-        "picture": _embedded(picture.read_bytes()) if picture.is_file() else "",
-    }
+    return _embedded(picture.read_bytes()) if picture.is_file() else ""
 
 
-def _is_of_view(path: Path) -> bool:
-    """Tell whether a picture is one of a scene, shown with it."""
-    return path.with_name(path.stem + SUFFIX).is_file()
+def _is_still(path: Path) -> bool:
+    """Tell whether a picture is one of a scene or of slices, shown with it."""
+    return any(path.with_name(path.stem + suffix).is_file() for suffix in (VIEW, SLICES))
 
 
 def _embedded(content: bytes) -> str:
@@ -216,7 +246,7 @@ def _title(path: Path) -> str:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(SUFFIX).removesuffix(".png")
+    return path.name.removesuffix(VIEW).removesuffix(SLICES).removesuffix(".png")
 
 
 def _found(folder: Path, pattern: str) -> list[Path]:

@@ -17,6 +17,7 @@ from cryoexp.config.launch import describe_device
 from cryoexp.data import DataModule
 from cryoexp.progress import console
 from cryoexp.report.card import write_card
+from cryoexp.report.classes import class_of, class_rows, written
 from cryoexp.report.dashboard import publish
 from cryoexp.report.html import write_page
 from cryoexp.report.manifest import command, git_commit, plain, versions
@@ -85,29 +86,32 @@ class Report:
         """Print the test scores, those of single classes as a table, and where everything is."""
         test = {k.removeprefix("test/"): v for k, v in self.scores.items() if k.startswith("test/")}
         info = self.data.info
-        of_class = {k: v for k, v in test.items() if k.endswith(tuple(f"_{name}" for name in info.classes))}
+        of_class = {k: v for k, v in test.items() if class_of(k, info.classes)}
         for name, value in test.items():
             if name not in of_class and not name.endswith(("_low", "_high")):
                 ends = [f"{test[name + end]:.4f}" for end in ("_low", "_high") if name + end in test]
                 interval = f"  (95 %: {' … '.join(ends)})" if ends else ""
-                console.print(f"test    {name:20s} {value:.4f}{interval}")
+                console.print(f"test    {name:20s} {written(value, 4)}{interval}")
         if of_class:
             masses = dict(zip(info.classes, info.masses, strict=True)) if info.masses else {}
-            console.print(_class_table(of_class, info.by_mass, [masses[name] for name in info.by_mass if masses]))
+            console.print(class_table(of_class, info.by_mass, masses))
         times = {k.removeprefix("time/").removesuffix("_s"): v for k, v in self.scores.items() if k.startswith("time/")}
         console.print("time    " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
         console.print(f"page    {self.folder / 'report.html'}")
         console.print(str(self.folder))
 
 
-def _class_table(scores: dict[str, float], classes: list[str], masses: list[float]) -> Table:
-    """Lay out scores named ``<kind>_<class>`` with a row a class, by mass."""
-    kinds = [k.removesuffix(f"_{classes[0]}") for k in scores if k.endswith(f"_{classes[0]}")]
-    table = Table("class", "kDa", *kinds, box=None, header_style="bold")
-    shown = [f"{mass:.0f}" for mass in masses] or [""] * len(classes)  # real data: not known
-    for name, mass in zip(classes, shown, strict=True):
-        values = [scores.get(f"{kind}_{name}") for kind in kinds]  # a class without test items lacks some
-        table.add_row(name, mass, *("" if value is None else f"{value:.3f}" for value in values))
+def class_table(scores: dict[str, float], classes: list[str], masses: dict[str, float]) -> Table:
+    """Lay out scores named ``<kind>_<class>`` with a row a class; masses in kDa, empty where not known (real data)."""
+    kinds, rows = class_rows(scores, classes)
+    table = Table(box=None, header_style="bold", collapse_padding=True, pad_edge=False)
+    table.add_column("class", overflow="fold")  # on two lines rather than cut short
+    if masses:
+        table.add_column("kDa")
+    for kind in kinds:
+        table.add_column(kind.replace("_", " "), justify="right", min_width=len("0.000"), overflow="fold")
+    for name, values in rows.items():
+        table.add_row(name, *([f"{masses[name]:.0f}"] if masses else []), *(written(value) for value in values))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Figures of a classifier's answers: confusion, scores by mass, ROC and precision against recall."""
+"""Figures of a classifier's answers: scores by mass, ROC and precision against recall."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,28 +16,6 @@ def colours(count: int) -> list[tuple[float, ...]]:
     """Return a colour for each class; strong ones first, pale ones from the eleventh on."""
     strong = [*COLOURS[::2], *COLOURS[1::2]]
     return [strong[i % len(strong)] for i in range(count)]
-
-
-def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Draw counts `(true, predicted)`, and the same as shares of each true class."""
-    n = len(classes)
-    share = counts / counts.sum(1, keepdims=True).clip(1)
-    fig, axes = plotting.figure(1, 2, width=3 + 0.95 * n, height=2 + 0.42 * n)
-    texts = [[[str(c) if c else "" for c in row] for row in counts]]
-    texts.append([[f"{s:.2f}".replace("0.", ".").replace("1.00", "1") if s else "" for s in row] for row in share])
-    titles = [f"test: {np.trace(counts)} of {counts.sum()} right", "share of the true class"]
-    for ax, text, title in zip(axes[0], texts, titles, strict=True):
-        image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for i, j in np.ndindex(n, n):
-            colour = "white" if share[i, j] > 0.6 else "black"
-            ax.text(j, i, text[i][j], ha="center", va="center", color=colour, fontsize=8)
-        ax.set_xticks(range(n), classes, rotation=45, ha="right")
-        ax.set_yticks(range(n), classes)
-        ax.set_xlabel("predicted")
-        ax.set_title(title)
-    axes[0, 0].set_ylabel("true")
-    fig.colorbar(image, ax=axes[0, 1], shrink=0.7)
-    plotting.save(fig, path)
 
 
 def draw_class_scores(counts: np.ndarray, classes: Sequence[str], masses: Sequence[float], path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cryoexp import plotting
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
 from cryoexp.data.particles import ParticleData
@@ -16,7 +17,7 @@ from cryoexp.inference.particles import Particles
 from cryoexp.inference.tables import write_table
 from cryoexp.progress import console
 from cryoexp.tasks.classify.certainty_figures import draw_coverage, draw_embedding, draw_reliability
-from cryoexp.tasks.classify.figures import draw_class_scores, draw_confusion, draw_ranking
+from cryoexp.tasks.classify.figures import draw_class_scores, draw_ranking
 from cryoexp.tasks.classify.gallery import draw_examples, draw_mistakes
 from cryoexp.tasks.classify.scores import confusion
 
@@ -50,7 +51,7 @@ def draw_figures(results: Batch, counts: np.ndarray, data: ParticleData, thresho
     order = [info.classes.index(name) for name in info.by_mass]
     masses = [info.masses[i] for i in order] if info.masses else []
     by_mass = counts[np.ix_(order, order)]
-    draw_confusion(by_mass, info.by_mass, folder / "confusion_matrix.png")
+    plotting.draw_confusion(by_mass, info.by_mass, folder / "confusion_matrix.png")
     draw_class_scores(by_mass, info.by_mass, masses, folder / "class_scores.png")
     draw_ranking(probability, label, info.classes, order, folder / "roc_pr.png")
     draw_reliability(results["logit"], label, probability, folder / "reliability.png")
