@@ -170,7 +170,9 @@ class PatchSamples(Samples):
 
     def instances(self, number: int) -> View:
         """Return the object numbers of a whole tomogram, read where it is indexed."""
-        return View(self.regions[number].shape, lambda window: self.read_instances(number, window).astype(np.int32), np.int32)
+        return View(
+            self.regions[number].shape, lambda window: self.read_instances(number, window).astype(np.int32), np.int32
+        )
 
     def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:
         """Look for the voxels of each class, from which training patches are drawn.

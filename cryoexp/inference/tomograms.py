@@ -111,7 +111,9 @@ def _open(path: Path, name: str, request: Request) -> Tomogram:
         raise DataError(f"{path}: holds NaN or infinite values")
     step = request.training.step(volume.voxel_size, path)
     if step != 1:
-        console.print(f"input   {path.name}: {volume.voxel_size:g} Å, brought to {request.training.voxel_size:g} Å and back")
+        console.print(
+            f"input   {path.name}: {volume.voxel_size:g} Å, brought to {request.training.voxel_size:g} Å and back"
+        )
     return Tomogram(
         name=name,
         volume=volume,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cryoexp.errors import ConfigError
 from cryoexp.inference.axes import axes_slabs, axes_window_count

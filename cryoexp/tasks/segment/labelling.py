@@ -112,7 +112,9 @@ def write_tomogram(
     return rows
 
 
-def write_particles(rows: Sequence[list[pd.DataFrame]], tomograms: Sequence[Tomogram], kept: Kept, folder: Path) -> None:
+def write_particles(
+    rows: Sequence[list[pd.DataFrame]], tomograms: Sequence[Tomogram], kept: Kept, folder: Path
+) -> None:
     """Write the centroids of the classes that are particles, of all tomograms; nothing if no class is."""
     chosen = [mine[number - 1] for mine in rows for number in kept.kinds.particles]
     if chosen:
@@ -144,6 +146,8 @@ def _remove_small(labels: np.ndarray, name: str, kept: Kept) -> None:
     for joined in (6, 26):
         mine = {n: m for n, m in kept.minimum.items() if kept.kinds.connectivity(n) == joined}
         removed |= {n: c for n, c in remove_small(labels, mine, len(kept.classes), joined).items() if n in mine}
-    said = [f"{count} of {kept.classes[n]} ({voxels:,} voxels)" for n, (count, voxels) in sorted(removed.items()) if count]
+    said = [
+        f"{count} of {kept.classes[n]} ({voxels:,} voxels)" for n, (count, voxels) in sorted(removed.items()) if count
+    ]
     if said:
         console.print(f"removed from {name}, below task.min_voxels: {', '.join(said)}")

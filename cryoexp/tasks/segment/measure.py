@@ -40,8 +40,11 @@ class Measured:
 
     def scores(self, classes: Sequence[str]) -> Scores:
         """All scores of this tomogram."""
-        return voxel_scores(self.confusion, classes) | curve_scores(self.curves, classes) | self.thin | object_scores(
-            self.objects
+        return (
+            voxel_scores(self.confusion, classes)
+            | curve_scores(self.curves, classes)
+            | self.thin
+            | object_scores(self.objects)
         )
 
 

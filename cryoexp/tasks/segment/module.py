@@ -89,7 +89,9 @@ class Segment(Task):
         classes = self.info.classes
         self.flat, self.neighbours, self.weighing = self.net.output == "image", neighbours, class_weights
         if neighbours and not self.flat:
-            raise ConfigError(f"task.neighbours={neighbours} is for networks that see slices, and {name_of(self.net)} sees volumes")
+            raise ConfigError(
+                f"task.neighbours={neighbours} is for networks that see slices, and {name_of(self.net)} sees volumes"
+            )
         if decide not in get_args(Decide):
             raise ConfigError(f"task.decide={decide}: choose one of {', '.join(get_args(Decide))}")
         self.kinds = Kinds(*(matching(classes, patterns) for patterns in (membranes, filaments, particles)))

@@ -68,7 +68,10 @@ def write_new(task: "Segment", tomograms: Sequence[Tomogram], way: Way, folder: 
             rows.append(write_tomogram(slabs, tomogram, task.rule, task.kept, folder))
             draw_new(tomogram, labels_of(tomogram, folder), classes, folder)
     write_particles(rows, tomograms, task.kept, folder)
-    found = {t.name: {n: len(r) for n, r in zip(classes[1:], mine, strict=True)} for t, mine in zip(tomograms, rows, strict=True)}
+    found = {
+        t.name: {n: len(r) for n, r in zip(classes[1:], mine, strict=True)}
+        for t, mine in zip(tomograms, rows, strict=True)
+    }
     for name, counts in found.items():
         console.print(f"{name}: components of " + ", ".join(f"{n} {count}" for n, count in counts.items()))
     return found

@@ -87,7 +87,7 @@ def mean_scores(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _bytes(labels: np.ndarray, name: str) -> np.ndarray:
-    if labels.dtype != np.uint8 and labels.size and not (0 <= labels.min() and labels.max() <= 255):
+    if labels.dtype != np.uint8 and labels.size and not (labels.min() >= 0 and labels.max() <= 255):
         raise DataError(f"{name} labels span {labels.min()} to {labels.max()}: classes are 0 to 254, and 255 ignored")
     return labels.astype(np.uint8, copy=False)
 

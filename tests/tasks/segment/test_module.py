@@ -6,6 +6,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
 from cryoexp.assemble import make_data, make_task
 from cryoexp.errors import ConfigError
@@ -53,6 +54,7 @@ def task(cfg):
 def trained(cfg, tmp_path):
     config = cfg()
     run(config)
+    GlobalHydra.instance().clear()  # scripts compose their own
     return tmp_path / "run"
 
 
