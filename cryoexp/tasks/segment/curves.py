@@ -1,8 +1,8 @@
 """Precision and recall at every threshold of a class's probability, from counts that are kept slab by slab.
 
-Probabilities fall into bins whose width is 1/128 to 1/256 of the probability below one half, and of what is missing to 1
-above it: a softmax is most often close to 0 or 1, where bins of equal width would put nearly all voxels into two of
-them. Every edge is a float32 number, so that `probability >= threshold` at an edge gives exactly the voxels counted.
+The width of a bin is 1/128 to 1/256 of the probability below one half, and of what is missing to 1 above it: a softmax
+is most often close to 0 or 1, where bins of equal width would put nearly all voxels into two of them. Every edge is a
+float32 number, so that `probability >= threshold` at an edge gives exactly the voxels counted.
 """
 
 from typing import NamedTuple

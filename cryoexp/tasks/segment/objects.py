@@ -117,7 +117,7 @@ def count_objects(predicted: Objects, truth: Objects, tolerance: float | None = 
     left[matched] = False
     rest = np.flatnonzero(left)
     left[rest[match_points(predicted.centres[rest], truth.centres[~truth.whole], radius).predicted]] = False
-    wrong = np.count_nonzero(left & predicted.whole)
+    wrong = int((left & predicted.whole).sum())
     return ObjectCounts(len(matched), len(matched) + wrong, len(whole))
 
 

@@ -39,9 +39,10 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndar
         counts += np.bincount(pairs, minlength=len(counts))
     table = counts.reshape(256, 256)
     table[IGNORE] = 0
-    for name, used in (("true", table.any(1)), ("predicted", table.any(0))):
-        if used[classes:].any():
-            raise DataError(f"a voxel has the {name} class {np.flatnonzero(used)[-1]}, there are 0 to {classes - 1}")
+    for name, axis in (("true", 1), ("predicted", 0)):
+        last = int(np.flatnonzero(table.sum(axis)).max(initial=0))
+        if last >= classes:
+            raise DataError(f"a voxel has the {name} class {last}, there are 0 to {classes - 1}")
     return table[:classes, :classes].copy()
 
 
@@ -87,7 +88,7 @@ def mean_scores(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _bytes(labels: np.ndarray, name: str) -> np.ndarray:
-    if labels.dtype != np.uint8 and labels.size and not (labels.min() >= 0 and labels.max() <= 255):
+    if labels.dtype != np.uint8 and labels.size and (labels.min() < 0 or labels.max() > 255):
         raise DataError(f"{name} labels span {labels.min()} to {labels.max()}: classes are 0 to 254, and 255 ignored")
     return labels.astype(np.uint8, copy=False)
 

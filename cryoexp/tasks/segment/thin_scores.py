@@ -48,9 +48,9 @@ def surface_dice(predicted: np.ndarray, truth: np.ndarray, tolerance: float, see
         known = None if seen is None else seen[slab]
         ours, theirs = _surface(predicted[slab], known), _surface(truth[slab], known)
         near += _count_near(ours, theirs, own, tolerance) + _count_near(theirs, ours, own, tolerance)
-        total += np.count_nonzero(ours[own]) + np.count_nonzero(theirs[own])
-        surface += np.count_nonzero(theirs[own])
-    return float(near / total) if surface else float("nan")
+        total += int(ours[own].sum()) + int(theirs[own].sum())
+        surface += int(theirs[own].sum())
+    return near / total if surface else float("nan")
 
 
 def centreline_dice(predicted: np.ndarray, truth: np.ndarray, seen: np.ndarray | None = None) -> float:
@@ -84,7 +84,7 @@ def centreline_dice(predicted: np.ndarray, truth: np.ndarray, seen: np.ndarray |
         return float("nan")
     precision, sensitivity = _covered(predicted, truth), _covered(truth, predicted)
     both = precision + sensitivity
-    return float(2 * precision * sensitivity / both) if both else 0.0
+    return 2 * precision * sensitivity / both if both else 0.0
 
 
 def _check(predicted: np.ndarray, truth: np.ndarray, seen: np.ndarray | None) -> None:
@@ -138,6 +138,6 @@ def _covered(mask: np.ndarray, other: np.ndarray) -> float:
             for plane, beside in zip(masks, others, strict=True):
                 if plane.any():
                     skeleton = skeletonize(plane)
-                    total += np.count_nonzero(skeleton)
-                    inside += np.count_nonzero(skeleton & beside)
+                    total += int(skeleton.sum())
+                    inside += int((skeleton & beside).sum())
     return inside / total if total else 0.0
