@@ -37,11 +37,7 @@ def depth_blocks(
         wide = _box(start, margin + reach, block, numbers.shape)
         mask = numbers[wide] != 0
         inner = tuple(slice(o.start - w.start, o.stop - w.start) for o, w in zip(outer, wide, strict=True))
-        if mask.all():  # no distance to be had
-            depth = np.full([s.stop - s.start for s in outer], reach, np.float32)
-        else:
-            depth = ndimage.distance_transform_edt(mask)[inner].astype(np.float32).clip(0, reach)
-        yield core, outer, depth
+        yield core, outer, _depth(mask, reach)[inner]
 
 
 def depth_of(numbers: np.ndarray) -> np.ndarray:
@@ -49,6 +45,17 @@ def depth_of(numbers: np.ndarray) -> np.ndarray:
     out = np.zeros(numbers.shape, np.float16)
     for core, _, depth in depth_blocks(numbers):
         out[core] = depth
+    return out
+
+
+def _depth(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Depths in one block, from its part that holds objects: the transform takes most of the time."""
+    if mask.all():  # no distance to be had
+        return np.full(mask.shape, reach, np.float32)
+    ends = [np.flatnonzero(mask.any(others))[[0, -1]] for others in ((1, 2), (0, 2), (0, 1))]
+    part = tuple(slice(max(0, a - 1), b + 2) for a, b in ends)
+    out = np.zeros(mask.shape, np.float32)
+    out[part] = ndimage.distance_transform_edt(mask[part]).clip(0, reach) if not mask[part].all() else reach
     return out
 
 
