@@ -16,6 +16,7 @@ PREFERENCE = (1.0, 0.95, 0.9)  # of the axes: a sheet askew to two of them keeps
 SHARPNESS = 0.2  # curvature of a ridge, in 1 / voxel; two parallel walls give 0.7, a bump on one of them little
 SLOPE = 0.4  # of the depth along a ridge: 0 between parallel walls, 0.7 where the rim of a sheet meets its faces
 TIE = 1e-4  # a membrane of even thickness has two middle layers, alike but for rounding: the lower index wins
+REACH = 12  # voxels: of objects more than twice as thick there is no middle
 MARGIN = 9  # 4 σ of the smoothing, and a neighbour
 AXES = np.eye(3, dtype=int)
 
@@ -36,7 +37,7 @@ def sheet_skeleton(numbers: np.ndarray, block: int = BLOCK) -> tuple[np.ndarray,
         `(n, 3)` places z, y, x; `(n,)` the object of each; `(n,)` area of each in voxel².
     """
     places, areas = [np.zeros((0, 3), int)], [np.zeros(0)]
-    for core, outer, depth in depth_blocks(numbers, MARGIN, block):
+    for core, outer, depth in depth_blocks(numbers, MARGIN, block, REACH):
         smooth = [
             np.pad(ndimage.gaussian_filter(depth, sigma, truncate=4, mode="nearest"), 1, mode="edge")
             for sigma in (SMOOTHING, NORMALS)

@@ -24,8 +24,8 @@ MOST = 254  # classes: 255 is what is ignored
 class VolumeFiles:
     """Files of one tomogram, to be filled from top to bottom.
 
-    In a block: ``with VolumeFiles(…) as files: files.write(first, probability, labels)``. The files get their names when
-    the block ends well; none of them is there when it does not. `labels` may be changed until then.
+    In a block: ``with VolumeFiles(…) as files: files.write(first, probability, labels)``. The files get their
+    names when the block ends well; none of them is there when it does not. `labels` may be changed until then.
 
     Args:
         folder: that exists.

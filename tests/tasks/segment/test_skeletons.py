@@ -142,8 +142,11 @@ def test_blocks_have_no_influence():
     np.testing.assert_allclose(whole[2], small[2][order], rtol=1e-4)
 
 
-def test_depth_in_blocks_is_the_distance_transform_cut_at_its_reach():
+@pytest.mark.parametrize("dense", [True, False])
+def test_depth_in_blocks_is_the_distance_transform_cut_at_its_reach(dense):
     numbers = np.random.default_rng(0).random((30, 31, 33)) < 0.998
+    if not dense:
+        numbers &= shell(11, 13.5, 33, (16, 16, 16))[1][:30, :31]
     expected = ndimage.distance_transform_edt(numbers).clip(0, 5)
     for core, outer, depth in depth_blocks(numbers, margin=2, block=11, reach=5):
         np.testing.assert_allclose(depth, expected[outer], rtol=1e-6)
