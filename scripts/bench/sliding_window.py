@@ -57,7 +57,8 @@ def main() -> None:
         middle, used = statistics.median(wall[name]), statistics.median(work[name])
         print(f"| {name} | {middle:.2f} | {used:.2f} | {volume.size / middle / 1e6:.2f} | {rises[name] / 1e6:.0f} |")
     times, works = ratio(wall), ratio(work)
-    print(f"| ratio | {times:.2f} | {works:.2f} | {1 / times:.2f} | {rises['cryoexp'] / rises['MONAI']:.2f} |")
+    memory = rises["cryoexp"] / max(1, rises["MONAI"])  # too small or too quick to be seen
+    print(f"| ratio | {times:.2f} | {works:.2f} | {1 / times:.2f} | {memory:.2f} |")
     print(f"\nmean difference of the answers {difference:.1e} (the weights at the borders of windows are not the same)")
 
 
