@@ -18,13 +18,23 @@ MANIFEST = {
 }  # fmt: skip
 CLASSES = ["background", "membrane", "</script><b>ribosome"]
 QUIET = ("disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
-# the picture covers the window, opaque, does something, and tells how it went
-FILL = """<style>.stage { position: fixed !important; inset: 0; max-width: none !important; z-index: 9; }</style>
-<script>setTimeout(() => {
-  const stage = document.querySelector(".stage"), key = key => stage.dispatchEvent(new KeyboardEvent("keydown", {key}));
-  const opacity = document.querySelector(".fade input");
-  opacity.value = 1; opacity.oninput(); %s
-}, 1000)</script></body>"""
+# the picture covers the window, opaque
+FILL = "<style>.stage { position: fixed !important; inset: 0; max-width: none !important; z-index: 9; }</style>"
+# The clock of the page runs ahead while others decode: it works, so that they get on, until all is drawn and stays so;
+# then does something, and waits again.
+ACT = """<script>
+  const stage = () => document.querySelector(".stage"), figure = document.querySelector("figure.slices");
+  const key = key => stage().dispatchEvent(new KeyboardEvent("keydown", {key}));
+  const opaque = () => { const o = document.querySelector(".fade input"); o.value = 1; o.oninput(); };
+  const todo = [() => { %s }];
+  let calm = 0, sum = 0;
+  (function wait() {
+    for (let i = 0; i < 2e6; i++) sum += Math.sqrt(i);
+    calm = ["drawn", "still"].includes(figure.dataset.state) ? calm + 1 : 0;
+    if (calm > 4) { calm = 0; if (!todo.length) return; todo.shift()(); }
+    setTimeout(wait, 1);
+  })();
+</script></body>"""
 SIZE = 400  # of the window
 
 
@@ -46,15 +56,15 @@ def page(tmp_path_factory):
     return (folder / "report.html").read_text()
 
 
-def browse(text, folder, *flags):
+def browse(text, folder, *flags, action=""):
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not program:
         pytest.skip("no chromium")
-    (folder / "look.html").write_text(text)
+    (folder / "look.html").write_text(text.replace("</body>", ACT % action))
     done = subprocess.run(
         [program, "--headless", "--no-sandbox", "--disable-gpu", *(f"--{name}" for name in QUIET),
          "--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={SIZE},{SIZE}", "--enable-logging=stderr",
-         "--virtual-time-budget=4000", "--hide-scrollbars",
+         "--virtual-time-budget=20000", "--hide-scrollbars",
          f"--user-data-dir={folder / 'profile'}", *flags, (folder / "look.html").as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
@@ -63,7 +73,8 @@ def browse(text, folder, *flags):
 
 def quarters(page, folder, action):
     """Colours of the lower left, lower right, upper left, upper right quarter after an action."""
-    said, _ = browse(page.replace("</body>", FILL % action), folder, f"--screenshot={folder / 'shot.png'}")
+    action = f"opaque(); {action}"
+    said, _ = browse(page + FILL, folder, f"--screenshot={folder / 'shot.png'}", action=action)
     assert said == []
     picture = imread(folder / "shot.png")[::-1, :, :3]
     side = picture.shape[1]  # the picture is square and starts at the top of the window
@@ -128,7 +139,7 @@ def test_a_class_switched_off_counts_as_background(page, tmp_path):
 
 def test_keys_go_through_the_slices_and_stop_at_the_ends(page, tmp_path):
     def ends(action):
-        _, drawn = browse(page.replace("</body>", FILL % action), tmp_path, "--dump-dom")
+        _, drawn = browse(page, tmp_path, "--dump-dom", action=action)
         return re.findall(r'data-slice="(\d+)" data-overlay="(\w+)"', drawn)
 
     assert ends('key("ArrowRight"); key("1")') == [("3", "none")]
@@ -136,11 +147,9 @@ def test_keys_go_through_the_slices_and_stop_at_the_ends(page, tmp_path):
     assert ends('key("End"); key("PageUp")') == [("4", "prediction")]
 
 
-def test_without_scripts_the_picture_stays(page, tmp_path):
-    said, drawn = browse(re.sub(r"(?s)<script>.*?</script>", "", page), tmp_path, "--dump-dom")
-    assert said == []
-    assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="Tomogram &lt;1&gt;">', drawn)
-    assert "canvas" not in re.sub(r"(?s)<style>.*?</style>", "", drawn)
+def test_without_scripts_the_picture_is_there(page):
+    assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="Tomogram &lt;1&gt;">', page)
+    assert "<canvas" not in page
 
 
 def test_a_browser_that_cannot_unpack_says_so(page, tmp_path):

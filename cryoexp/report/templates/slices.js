@@ -111,6 +111,7 @@ async function show(figure) {
   }
 
   async function draw() {
+    figure.dataset.state = "drawing";
     const turn = ++asked, grey = await frame(state.slice);
     if (turn !== asked) return;
     lay();
