@@ -56,8 +56,8 @@ def _check_names(path: Path, network: str, given: set[str], own: set[str]) -> No
     if given != own:
         other = sorted(given ^ own)
         raise ConfigError(
-            f"init_from={path}: its network is not a {network} of this size ({len(other)} of its weights differ by name, "
-            f"such as {other[0]}). Give the model and the model.<keys> of that run"
+            f"init_from={path}: its network is not a {network} of this size: {len(other)} of its weights have other "
+            f"names, such as {other[0]}. Give the model and the model.<keys> of that run"
         )
 
 

@@ -38,7 +38,7 @@ def test_equal_classes_give_an_equal_network(trained):
 
 
 def test_known_classes_keep_their_logits_whatever_their_order(trained, composed):
-    cfg, data, task, path = trained
+    _, data, task, path = trained
     few = composed("dataset.structures=[ribo2500,barrel700,dimer80]")
     fewer = make_data(few)
     new = make_task(few, fewer)

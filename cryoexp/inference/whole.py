@@ -100,7 +100,8 @@ def probability_slabs(predict: Predict, tomogram: Tomogram, way: Way, scratch: P
         scratch: folder for what has to wait on the disk, where several axes are averaged.
     """
     averaged = turned(lambda given: predict(tomogram.normalise(given)), way.tta, depth=way.depth)  # type: ignore[arg-type]
-    source, roi, step = tomogram.volume.data, tomogram.roi, tomogram.step
+    source: Any = tomogram.volume.data
+    roi, step = tomogram.roi, tomogram.step
     if step != 1:
         source, roi = Rescaled(source, step), None if roi is None else Rescaled(roi, step)
     over = _over_slices if way.flat else _over_volume
@@ -119,8 +120,8 @@ def _over_volume(
     wanted = None if roi is None else wanted_windows(roi, source.shape, way.window)
     count = window_count(source.shape, way.window, way.overlap, wanted)
     return count, lambda advance: predict_slabs(
-        predict, source, window=way.window, overlap=way.overlap, wanted=wanted, batch_size=way.at_once(prod(way.window)),
-        blending="gaussian", device=way.device, advance=advance,
+        predict, source, window=way.window, overlap=way.overlap, wanted=wanted, blending="gaussian",
+        batch_size=way.at_once(prod(way.window)), device=way.device, advance=advance,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from cryoexp.io.mrc import open_volume
 from cryoexp.progress import console
 from cryoexp.tasks.segment.centroids import component_rows, write_centroids, write_csv
 from cryoexp.tasks.segment.components import find_components, remove_small
-from cryoexp.tasks.segment.skeletons import write_skeleton
+from cryoexp.tasks.segment.skeletons import Kind, write_skeleton
 from cryoexp.tasks.segment.volume_files import COMPONENTS, LABELS, VolumeFiles, file_name
 
 LEAST = 1e-6  # a threshold of 0 would divide by it
@@ -106,7 +106,7 @@ def write_tomogram(
         components = find_components(labels, number, volume.voxel_size, 1, joined, probability)
         rows.append(component_rows(components.table, tomogram.name, name, number, volume))
         if kept.skeletons and number in kept.kinds.thin:
-            kind = "line" if number in kept.kinds.filaments else "sheet"
+            kind: Kind = "line" if number in kept.kinds.filaments else "sheet"
             write_skeleton(folder, tomogram.name, name, components, kind, volume)
     write_csv(folder / file_name(tomogram.name, COMPONENTS, ".csv"), pd.concat(rows, ignore_index=True))
     return rows

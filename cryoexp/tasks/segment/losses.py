@@ -72,7 +72,7 @@ class VoxelLoss(nn.Module):
 
     Args:
         parts: functions of the voxels and the class weights, with factors.
-        weights: `(k,)` of the classes in the cross-entropy; None: all 1. Not in checkpoints: predicting needs none.
+        weights: `(k,)` of the classes in the cross-entropy; None: all 1. In checkpoints too, for the loss of a test.
         ignore: label of the voxels without influence.
     """
 
@@ -81,7 +81,11 @@ class VoxelLoss(nn.Module):
     def __init__(self, parts: Sequence[tuple[float, Part]], weights: Tensor | None, ignore: int) -> None:
         super().__init__()
         self.parts, self.ignore = parts, ignore
-        self.register_buffer("weights", None if weights is None else weights.float(), persistent=False)
+        self.register_buffer("weights", None if weights is None else weights.float())
+
+    def weigh(self, weights: Tensor) -> None:
+        """Set the `(k,)` weights of the classes."""
+        self.weights = weights.float().to(self.weights.device if self.weights is not None else "cpu")
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar.
@@ -133,7 +137,7 @@ def make_loss(name: str, weights: Tensor | None, *, ignore: int = IGNORE, thin: 
         raise ConfigError(f"task.loss={name}: choose one of {', '.join(LOSSES)}")
     if name in ("cldice", "boundary") and not thin:
         raise ConfigError(
-            f"task.loss={name} is for thin classes: name some of the dataset's classes in task.thin, or choose ce_dice"
+            f"task.loss={name} is for thin classes: name some of the dataset's classes in task.membranes or task.filaments, or choose ce_dice"
         )
     return VoxelLoss(LOSSES[name](list(thin)), weights, ignore)
 

@@ -101,7 +101,7 @@ class Segment(Task):
         self.decide, self.surface_tolerance = decide, surface_tolerance
         self.voxel_loss = make_loss(loss, torch.ones(len(classes)), thin=self.kinds.thin)
         self.register_buffer("thresholds", torch.full((len(classes) - 1,), 0.5))  # learned on validation
-        self.curves = np.zeros(0)  # of validation, for the figure
+        self.curves: np.ndarray = np.zeros(0)  # of validation, for the figure
 
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
@@ -114,7 +114,7 @@ class Segment(Task):
             return
         counts = self.trainer.datamodule.slice_counts  # type: ignore[attr-defined]
         weights = class_weights(counts, self.weighing)
-        self.voxel_loss.weights.copy_(weights)
+        self.voxel_loss.weigh(weights)
         if self.global_rank == 0:
             console.print(describe_weights(weights, counts, self.info.classes, self.weighing))
 
@@ -151,7 +151,7 @@ class Segment(Task):
         with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
             way = self.way(self.tta, BATCH, device)
             counted = [Counting(self.slabs(t, way, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
-            self.curves = sum(one.exhaust() for one in counted)
+            self.curves = np.sum([one.exhaust() for one in counted], 0)
         found = [best_threshold(mine) for mine in self.curves[1:]]
         values = torch.tensor([t if np.isfinite(t) else 0.5 for t, _ in found])
         self.thresholds.copy_(values)

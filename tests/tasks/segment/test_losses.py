@@ -187,9 +187,10 @@ def test_labels_of_any_whole_numbers():
     assert torch.equal(loss(logits, labels.to(torch.uint8)), loss(logits, labels))
 
 
-def test_weights_travel_with_the_task_but_not_into_checkpoints():
+def test_weights_travel_with_the_task_and_in_checkpoints():
     loss = make_loss("ce", torch.ones(K))
-    assert not loss.state_dict()
+    loss.weigh(torch.arange(K))
+    assert torch.equal(loss.state_dict()["weights"], torch.arange(K).float())
     assert loss.to("meta").weights.device.type == "meta"
 
 
@@ -197,7 +198,7 @@ def test_weights_travel_with_the_task_but_not_into_checkpoints():
     ("name", "thin", "message"),
     [
         ("jaccard", [], r"task\.loss=jaccard: choose one of ce, ce_dice, tversky, focal, focal_dice, cldice, boundary"),
-        ("cldice", [], r"task\.loss=cldice is for thin classes: .* task\.thin"),
+        ("cldice", [], r"task\.loss=cldice is for thin classes: .* task\.membranes"),
         ("boundary", [], r"task\.loss=boundary is for thin classes"),
     ],
 )

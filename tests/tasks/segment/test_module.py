@@ -141,11 +141,11 @@ def test_slices_with_neighbours_learn_and_answer(cfg, tmp_path):
 
 
 def test_what_a_volume_network_cannot_do_is_refused(task):
-    with pytest.raises(ConfigError, match="task.neighbours=1 is for networks that see slices"):
+    with pytest.raises(ConfigError, match=r"task\.neighbours=1 is for networks that see slices"):
         task("task.neighbours=1")
-    with pytest.raises(ConfigError, match="task.axes=zyx is for networks that see slices"):
+    with pytest.raises(ConfigError, match=r"task\.axes=zyx is for networks that see slices"):
         task("task.axes=zyx")
-    with pytest.raises(ConfigError, match="task.min_voxels: mitochondrion: 5 must be"):
+    with pytest.raises(ConfigError, match=r"task\.min_voxels: mitochondrion: 5 must be"):
         task("task.min_voxels={mitochondrion: 5}")
 
 
