@@ -8,6 +8,7 @@ import yaml
 from jinja2 import Environment, PackageLoader
 
 from cryoexp.models import name_of
+from cryoexp.report.classes import class_of
 from cryoexp.report.manifest import plain
 from cryoexp.tasks.base import Task
 
@@ -64,7 +65,7 @@ def card_facts(task: Task, scores: dict[str, float], manifest: dict[str, Any]) -
         "simulated": "recipe" in task.info.made_by,
         "snr": {name: manifest[f"snr_{name}"] for name in ("requested", "box", "mask")},
         "seed": manifest["seed"],
-        "metrics": {name: round(value, 5) for name, value in scores.items() if name.startswith(("val/", "test/"))},
+        "metrics": {n: plain(round(v, 5)) for n, v in scores.items() if n.startswith(("val/", "test/"))},
         "command": manifest["command"],
         "git_commit": manifest["git_commit"],
         "versions": manifest["versions"],
@@ -74,10 +75,7 @@ def card_facts(task: Task, scores: dict[str, float], manifest: dict[str, Any]) -
 
 def _worst(facts: dict[str, Any]) -> tuple[str, str, float] | None:
     """Class, kind and value of the lowest test score of a single class; None where there is none."""
-    of_class = [
-        (name, kind.removeprefix("test/").removesuffix(f"_{name}"), value)
-        for name in facts["classes"]
-        for kind, value in facts["metrics"].items()
-        if kind.startswith("test/") and kind.endswith(f"_{name}")
-    ]
+    test = {n.removeprefix("test/"): v for n, v in facts["metrics"].items() if n.startswith("test/") and v is not None}
+    owned = [(class_of(name, facts["classes"]), name, value) for name, value in test.items()]
+    of_class = [(owner, name.removesuffix(f"_{owner}"), value) for owner, name, value in owned if owner]
     return min(of_class, key=lambda row: row[2], default=None)

@@ -23,6 +23,8 @@ from cryoexp.report.html import write_page
 from cryoexp.report.manifest import command, git_commit, plain, versions
 from cryoexp.tasks.base import Task
 
+COLUMNS = 8  # scores a class in the terminal; the page has all
+
 
 class Report:
     """Products, metrics, manifest, figures, the page, and the table in the terminal."""
@@ -104,6 +106,7 @@ class Report:
 def class_table(scores: dict[str, float], classes: list[str], masses: dict[str, float]) -> Table:
     """Lay out scores named ``<kind>_<class>`` with a row a class; masses in kDa, empty where not known (real data)."""
     kinds, rows = class_rows(scores, classes)
+    kinds = kinds[:COLUMNS]
     table = Table(box=None, header_style="bold", collapse_padding=True, pad_edge=False)
     table.add_column("class", overflow="fold")  # on two lines rather than cut short
     if masses:
@@ -111,7 +114,9 @@ def class_table(scores: dict[str, float], classes: list[str], masses: dict[str, 
     for kind in kinds:
         table.add_column(kind.replace("_", " "), justify="right", min_width=len("0.000"), overflow="fold")
     for name, values in rows.items():
-        table.add_row(name, *([f"{masses[name]:.0f}"] if masses else []), *(written(value) for value in values))
+        table.add_row(
+            name, *([f"{masses[name]:.0f}"] if masses else []), *(written(value) for value in values[:COLUMNS])
+        )
     return table
 
 

@@ -137,7 +137,8 @@ def make_loss(name: str, weights: Tensor | None, *, ignore: int = IGNORE, thin: 
         raise ConfigError(f"task.loss={name}: choose one of {', '.join(LOSSES)}")
     if name in ("cldice", "boundary") and not thin:
         raise ConfigError(
-            f"task.loss={name} is for thin classes: name some of the dataset's classes in task.membranes or task.filaments, or choose ce_dice"
+            f"task.loss={name} is for thin classes: name some of the dataset's classes in task.membranes or "
+            "task.filaments, or choose ce_dice"
         )
     return VoxelLoss(LOSSES[name](list(thin)), weights, ignore)
 

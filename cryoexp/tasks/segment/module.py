@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
@@ -54,6 +54,8 @@ class Segment(Task):
         entropy: whether it is written.
         skeletons: whether those of membranes and filaments are written.
         surface_tolerance: voxels, for the surface Dice.
+        net: the network.
+        channels_last: memory layout of volumes; slices are faster in torch's own.
         shared: see `Task`.
     """
 
@@ -83,9 +85,11 @@ class Segment(Task):
         entropy: bool,
         skeletons: bool,
         surface_tolerance: float,
+        net: nn.Module,
+        channels_last: bool,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
+        super().__init__(net=net, channels_last=channels_last and net.output == "volume", **shared)
         classes = self.info.classes
         self.flat, self.neighbours, self.weighing = self.net.output == "image", neighbours, class_weights
         if neighbours and not self.flat:
