@@ -77,6 +77,8 @@ def _problems(cfg: DictConfig) -> Iterator[str]:
     yield from trainer_problems(cfg)
     if cfg.ckpt_path not in (None, "last") and not Path(cfg.ckpt_path).is_file():
         yield f"ckpt_path={cfg.ckpt_path}: no such file. Give a .ckpt file, or last with the run's hydra.run.dir"
+    if not OmegaConf.is_missing(cfg, "init_from") and cfg.init_from and not Path(cfg.init_from).expanduser().exists():
+        yield f"init_from={cfg.init_from}: no such run folder or .ckpt file"
     for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
         yield f"{key} has no value. Give one: python train.py ... {key}=<value>"
 

@@ -169,7 +169,8 @@ def _tables(folder: Path) -> list[dict[str, Any]]:
     """First rows of the tables of predictions; one that is also a figure is left out."""
     found = []
     for path in sorted((folder / "predictions").glob("*.csv")):
-        if (folder / "figures" / f"{path.stem}.png").is_file():
+        # those of single tomograms are many
+        if (folder / "figures" / f"{path.stem}.png").is_file() or "__" in path.stem:
             continue
         with path.open(newline="", encoding="utf-8") as file:
             lines = [row for row in csv.reader(file) if row]

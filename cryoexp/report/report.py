@@ -114,9 +114,8 @@ def class_table(scores: dict[str, float], classes: list[str], masses: dict[str, 
     for kind in kinds:
         table.add_column(kind.replace("_", " "), justify="right", min_width=len("0.000"), overflow="fold")
     for name, values in rows.items():
-        table.add_row(
-            name, *([f"{masses[name]:.0f}"] if masses else []), *(written(value) for value in values[:COLUMNS])
-        )
+        mass = [f"{masses[name]:.0f}" if masses[name] else ""] if masses else []
+        table.add_row(name, *mass, *(written(value) for value in values[:COLUMNS]))
     return table
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, label
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 from scipy.spatial import cKDTree
@@ -13,6 +13,8 @@ from cryoexp.tasks.segment.depth import depth_of
 
 SLACK = (0.5, 0.1)  # voxels, and share of the radius, by which the end of a centreline may be nearer to the surface
 SMOOTHING = 2.0  # points: takes the steps of the grid out of a line
+THICKEST = 98  # percentile of the depth that is taken for the radius
+ROUGHNESS, LEAST = 0.15, 0.5  # of the radius, by which a surface is smoothed; voxels below which it is not
 NEIGHBOURS = 1.8  # voxels: the 26 around one
 
 
@@ -36,13 +38,15 @@ def trace(mask: np.ndarray) -> Centreline:
     """Find the centreline of one connected object.
 
     The skeleton (Lee et al. 1994) is turned into a tree, and the tree into its longest path, the longest that leaves
-    it, and so on. Branches shorter than twice the depth at their foot are roughness of the surface, and left out. Rings
-    are cut open at one place. Thinning leaves the ends of a thick filament too short or too long by up to its radius,
+    it, and so on. A ragged surface is smoothed first, where the filament is thick enough. Branches shorter than twice
+    the depth at their foot are roughness of the surface, and left out. Rings are cut open at one place. Thinning leaves the ends of a thick filament too short or too long by up to its radius,
     so the longest path is cut or made longer to where the depth falls off.
 
     Args:
         mask: `(z, y, x)` bool.
     """
+    inside = depth_of(mask)
+    mask = _smooth(mask, float(np.percentile(inside[mask], THICKEST)))
     inside = depth_of(mask)
     points = np.argwhere(skeletonize(mask))
     depth = inside[tuple(points.T)].astype(np.float32)
@@ -66,6 +70,17 @@ def length(points: np.ndarray) -> float:
     smooth = gaussian_filter1d(points.astype(float), SMOOTHING, axis=0, mode="nearest")
     smooth[[0, -1]] = points[[0, -1]]
     return float(np.linalg.norm(np.diff(smooth, axis=0), axis=1).sum())
+
+
+def _smooth(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Take pits and bumps out of a surface, where they are small beside the radius; a thin filament would be lost."""
+    sigma = ROUGHNESS * radius
+    if sigma < LEAST:
+        return mask
+    rim = int(3 * sigma) + 1  # beyond the border the filament goes on: it is not rounded off there
+    smooth = gaussian_filter(np.pad(mask, rim, mode="edge").astype(np.float32), sigma)[(slice(rim, -rim),) * 3] > 0.5
+    pieces, count = label(smooth, np.ones((3, 3, 3)))
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count else mask
 
 
 def _fit_end(path: np.ndarray, inside: np.ndarray) -> np.ndarray:
