@@ -39,8 +39,9 @@ def trace(mask: np.ndarray) -> Centreline:
 
     The skeleton (Lee et al. 1994) is turned into a tree, and the tree into its longest path, the longest that leaves
     it, and so on. A ragged surface is smoothed first, where the filament is thick enough. Branches shorter than twice
-    the depth at their foot are roughness of the surface, and left out. Rings are cut open at one place. Thinning leaves the ends of a thick filament too short or too long by up to its radius,
-    so the longest path is cut or made longer to where the depth falls off.
+    the depth at their foot are roughness of the surface, and left out. Rings are cut open at one place. Thinning leaves
+    the ends of a thick filament too short or too long by up to its radius, so the longest path is cut or made longer to
+    where the depth falls off.
 
     Args:
         mask: `(z, y, x)` bool.
@@ -49,6 +50,8 @@ def trace(mask: np.ndarray) -> Centreline:
     mask = _smooth(mask, float(np.percentile(inside[mask], THICKEST)))
     inside = depth_of(mask)
     points = np.argwhere(skeletonize(mask))
+    if not len(points):  # thinning wears down some blobs altogether
+        points = np.argwhere(inside == inside.max())[:1]
     depth = inside[tuple(points.T)].astype(np.float32)
     tree = _tree(points)
     paths: list[np.ndarray] = []
