@@ -45,7 +45,7 @@ class UNet3dTwoHeads(UNet3d):
 class TwoHeads(nn.Module):
     """A head for the classes and one for the centres, each a layer of its own and the learned step to the full grid.
 
-    The layer is on the backbone's grid: the same on the full one costs a CPU twice the time of the whole network.
+    The layer is on the backbone's grid: one on the full grid doubles the time of a training step on a CPU.
 
     Args:
         features: channels of the backbone.
