@@ -50,13 +50,13 @@ class EncoderDecoder(nn.Module):
         self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         channels = in_channels
         for width, stride, kernel in levels:
-            self.down.append(nn.Sequential(_layer(channels, width, kernel, stride), _layer(width, width, kernel)))
+            self.down.append(nn.Sequential(layer(channels, width, kernel, stride), layer(width, width, kernel)))
             channels = width
         for (width, _, kernel), (below, stride, _) in zip(levels[-2::-1], levels[:0:-1], strict=True):
-            self.up.append(_up(below, width, stride))
-            self.merge.append(_layer(2 * width, width, kernel))
+            self.up.append(finer(below, width, stride))
+            self.merge.append(layer(2 * width, width, kernel))
         first = levels[0][1]
-        self.head = _up(widths[0], out_channels, first)
+        self.head = finer(widths[0], out_channels, first)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(b, c, [z,] y, x)` to `(b, out_channels, [z,] y, x)` logits."""
@@ -86,14 +86,15 @@ def crop(x: Tensor, shape: Sequence[int]) -> Tensor:
     return x if x.shape[2:] == shape else x[inside]
 
 
-def _layer(i: int, o: int, kernel: tuple[int, ...], stride: tuple[int, ...] | int = 1) -> nn.Sequential:
+def layer(i: int, o: int, kernel: tuple[int, ...], stride: tuple[int, ...] | int = 1) -> nn.Sequential:
+    """Make a convolution from ``i`` to ``o`` channels, batch normalisation and ReLU, in as many axes as ``kernel``."""
     n = len(kernel)
     edge = tuple(k // 2 for k in kernel)
     return nn.Sequential(CONVOLUTION[n](i, o, kernel, stride, edge, bias=False), NORM[n](o), nn.ReLU())
 
 
-def _up(i: int, o: int, stride: tuple[int, ...]) -> nn.Module:
-    """Each point becomes a block of ``stride`` points; a plain 1 × 1 convolution where that is one."""
+def finer(i: int, o: int, stride: tuple[int, ...]) -> nn.Module:
+    """Make each point a block of ``stride`` points; a plain 1 × 1 convolution where that is one."""
     kind = CONVOLUTION if max(stride) == 1 else TRANSPOSED
     return kind[len(stride)](i, o, stride, stride)
 

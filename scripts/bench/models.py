@@ -4,7 +4,8 @@
 
 Printed as a table for docs/models.md: parameters, multiply-adds (forward), and the time of a training step (forward,
 backward, optimiser) by the sample, in the precision and layout of a default run. A sample is a 32³ box for the networks
-of `classify` (vector), and for those that answer every voxel (volume) or pixel (image) a patch of 32×64×64 or 192×192.
+of `classify` (vector), and for those that answer every voxel (volume, mask_center) or pixel (image) a patch of 32×64×64
+or 192×192.
 The networks take turns; the time is that of the fastest round, the ratio to the first network the median over the
 rounds of CPU times: on a shared machine only what runs side by side can be compared.
 """
@@ -34,6 +35,7 @@ from cryoexp.config.launch import best_precision
 KINDS: dict[str, tuple[tuple[int, ...], int, str]] = {
     "vector": ((32, 32, 32), 10, "cnn3d"),
     "volume": ((32, 64, 64), 6, "unet3d"),
+    "mask_center": ((32, 64, 64), 2, "unet3d_two_heads"),  # one class and the centre map
     "image": ((192, 192), 6, "unet2d_small"),
 }
 
