@@ -1,9 +1,9 @@
 """Time and memory of making particles out of maps: python scripts/bench/detect_picks.py.
 
 A tomogram of 464 x 928 x 928 voxels with 5,000 particles of 5 to 7 voxels radius, of which four in ten touch another,
-is written as a mask and a centre map of float16, as a network would leave them: soft edges and noise. Then particles are
-separated and measured as `task=detect` does, on one core. Printed are seconds, how far the anonymous resident memory
-rises (`cryoexp.memory`), and how many of the particles are found at half a radius. Linux only.
+is written as a mask and a centre map of float16, as a network would leave them: soft edges and noise. Then particles
+are separated and measured as `task=detect` does, on one core. Printed are seconds, how far the anonymous resident
+memory rises (`cryoexp.memory`), and how many of the particles are found at half a radius. Linux only.
 
     python scripts/bench/detect_picks.py --chain                all particles in rods across the volume: the worst case
     python scripts/bench/detect_picks.py --study                which centre is best, of which target, on small volumes
@@ -118,7 +118,7 @@ def phantom(
             each[box] = np.maximum(each[box], new.astype(np.float16))
     for each in maps:
         each.flush()
-    return *(np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("mask", "centre")), centres, radii  # type: ignore[return-value]
+    return *(np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("mask", "centre")), centres, radii
 
 
 def study(rounds: int, rule: Rule) -> None:
@@ -130,7 +130,7 @@ def study(rounds: int, rule: Rule) -> None:
         for name, maps in predicted(centres, radii, (64, 128, 128), seed).items():
             instances = find_instances(*maps, rule)
             for where in ("mean", "weighted", "parabola", "truncated"):
-                table = measure_picks(instances, *maps, where, "product")  # type: ignore[arg-type]
+                table = measure_picks(instances, *maps, where, "product")
                 pairs = match_points(table[["z", "y", "x"]].to_numpy(), centres, radii / 2)
                 errors.setdefault((name, where), []).append(pairs.distance)
                 if where == "mean":

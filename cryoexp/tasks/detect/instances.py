@@ -5,7 +5,7 @@ a watershed on the centre map, flooded from the peaks, draws the borders between
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -65,10 +65,11 @@ ORIGINAL = Rule(0.1, 0.1, 64, 0.0, "strict", "nearest", "keep", 26)
 """MaskNet + CenterNet: its thresholds, any maximum of 3 x 3 x 3, the nearest peak, and every component kept."""
 
 
-class Instances(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Instances:
     """Separated particles.
 
-    Args:
+    Attributes:
         numbers: `(z, y, x)` int32, 0: none. First those with a peak, from 1 on, the highest first.
         peaks: of the first particles, in their order.
         count: of particles; those after the peaks are orphans.
@@ -179,7 +180,7 @@ def _one_each(peaks: Peaks, seats: np.ndarray) -> tuple[Peaks, np.ndarray]:
     first = np.zeros(len(seats), bool)
     first[np.unique(seats, axis=0, return_index=True)[1]] = True
     first &= (seats >= 0).all(1)
-    return peaks[first], seats[first]
+    return peaks.take(first), seats[first]
 
 
 def _separate(

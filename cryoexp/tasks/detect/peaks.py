@@ -1,7 +1,8 @@
 """Peaks of a centre map, found slab by slab: maxima of any flatness, thinned by a radius, and placed between voxels."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -15,10 +16,11 @@ SLAB = 16  # slices looked at together
 OFFSETS = np.array([(z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1) if (z, y, x) != (0, 0, 0)])
 
 
-class Peaks(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Peaks:
     """Maxima of a map, the highest first; of equal ones, the first in scan order.
 
-    Args:
+    Attributes:
         places: `(n, 3)` (z, y, x) voxels, whole numbers. Of a plateau, its voxel nearest to its middle.
         values: `(n,)` of the map there.
     """
@@ -26,8 +28,9 @@ class Peaks(NamedTuple):
     places: np.ndarray
     values: np.ndarray
 
-    def __getitem__(self, which: object) -> "Peaks":  # type: ignore[override]
-        return Peaks(self.places[which], self.values[which])  # type: ignore[index]
+    def take(self, which: np.ndarray) -> "Peaks":
+        """Return some of them, by a mask or by indices."""
+        return Peaks(self.places[which], self.values[which])
 
 
 def find_peaks(values: np.ndarray, threshold: float, radius: float, maxima: Maxima = "regional") -> Peaks:
@@ -53,8 +56,8 @@ def find_peaks(values: np.ndarray, threshold: float, radius: float, maxima: Maxi
     heights = np.concatenate([np.zeros(0, np.float32), *(h for _, h in found)])
     places = np.stack(np.unravel_index(flat, values.shape), axis=1)
     peaks = Peaks(places, heights) if maxima == "strict" else _plateaus(values, flat, places, heights)
-    peaks = peaks[np.argsort(-peaks.values, kind="stable")]
-    return peaks[suppress(peaks.places, radius)]
+    peaks = peaks.take(np.argsort(-peaks.values, kind="stable"))
+    return peaks.take(suppress(peaks.places, radius))
 
 
 def suppress(places: np.ndarray, radius: float) -> np.ndarray:

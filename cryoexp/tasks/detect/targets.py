@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
 
 from cryoexp.errors import DataError
 
 Box = tuple[slice, slice, slice]
+SHALLOW = 0.5  # of the largest depth: a particle whose centre is less deep is filled
 
 
 class Extents(NamedTuple):
@@ -66,8 +68,8 @@ def edge_map(instances: np.ndarray) -> np.ndarray:
 def centre_map(instances: np.ndarray, centres: np.ndarray | None = None, out: np.ndarray | None = None) -> np.ndarray:
     """Return d / (d + r): r the distance to the true centre, d that to the edge, half a voxel before the next voxel.
 
-    For a sphere this is 1 − r / R, what the original's definition tends to for fine voxels. Particles are first filled
-    towards their centre (pores, holes), but never into another particle.
+    For a sphere this is 1 − r / R, what the original's definition tends to for fine voxels. A particle that is thin or
+    open at its centre (rings) is filled to its convex hull first, but never into another particle.
 
     Args:
         instances: `(z, y, x)` numbers of particles, 0: none. A whole tomogram: at the border of a patch, the edge of
@@ -171,23 +173,26 @@ def _depth(mask: np.ndarray) -> np.ndarray:
 
 
 def _fall(mask: np.ndarray, numbers: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """D / (d + r) in the box of a particle, 0 outside it."""
-    free = mask | (numbers == 0)
-    whole = (_star(mask, centre) & free) | mask
-    depth = np.maximum(_depth(whole) - 0.5, 0)
+    """Return d / (d + r) in the box of a particle, 0 outside it."""
+    whole, depth = mask, _depth(mask)
+    middle = np.rint(centre).astype(int)
+    if ((middle >= 0) & (middle < mask.shape)).all() and depth[tuple(middle)] < SHALLOW * depth.max():
+        whole = mask | (_hull(mask) & (numbers == 0))
+        depth = _depth(whole)
+    depth = np.maximum(depth - 0.5, 0)
     distance = np.sqrt(_squared_distance(tuple(slice(0, n) for n in mask.shape), centre))  # type: ignore[arg-type]
     return np.where(whole, depth / np.maximum(depth + distance, 1e-6), 0)
 
 
-def _star(mask: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """All voxels on the way from the centre to those of the mask."""
-    ways = np.argwhere(mask) - centre
-    steps = np.linspace(0, 1, 2 * max(mask.shape))[:, None, None]
-    points = np.rint(centre + steps * ways).astype(int).reshape(-1, 3)
-    points = points[((points >= 0) & (points < mask.shape)).all(1)]
-    filled = np.zeros_like(mask)
-    filled[tuple(points.T)] = True
-    return filled
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """Voxels in the convex hull of a mask; the mask itself if it is flat."""
+    voxels = np.argwhere(mask)
+    try:
+        faces = ConvexHull(voxels).equations
+    except QhullError:
+        return mask
+    grid = np.indices(mask.shape).reshape(3, -1)
+    return np.asarray((faces[:, :3] @ grid + faces[:, 3:] <= 1e-9).all(0)).reshape(mask.shape)
 
 
 def _squared_distance(box: Box, centre: np.ndarray) -> np.ndarray:
