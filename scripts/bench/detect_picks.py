@@ -86,8 +86,8 @@ def place(shape: tuple[int, ...], count: int, touching: float, seed: int = 0) ->
 
 
 def rods(shape: tuple[int, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spheres in contact along the diagonals of planes and along z: one component across all of the volume."""
-    steps = np.arange(10, max(shape) - 10, 10.5)
+    """Spheres in contact along the diagonals of the slices and along z: one component across all of the volume."""
+    steps = np.arange(10, max(shape) - 10, 7.7)
     along = np.stack([np.full(len(steps), 10.0), steps, steps], axis=1)
     across = [along + np.array([z, 0, 0]) for z in np.arange(0, shape[0] - 20, 10.5)]
     centres = np.concatenate(across)[:count]

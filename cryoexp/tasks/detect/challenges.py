@@ -105,11 +105,15 @@ def czii(
     """
     scores = {}
     for name, radius in radii.items():
-        counts = [_hits(*(p.centres[np.asarray(p.classes) == name] for p in pair), radius) for pair in tomograms]
-        matched, predicted, truth = np.sum(np.reshape(counts, (-1, 3)), axis=0)
-        scores[name] = float(f_beta(matched, predicted, truth, CZII_BETA)) if truth else 0.0
+        counts = [_hits(_of(picks, name), _of(truth, name), radius) for picks, truth in tomograms]
+        matched, predicted, true = np.sum(np.reshape(counts, (-1, 3)), axis=0)
+        scores[name] = float(f_beta(matched, predicted, true, CZII_BETA)) if true else 0.0
     total = sum(weights[name] for name in scores)
     return {**scores, "score": sum(weights[name] * value for name, value in scores.items()) / total}
+
+
+def _of(points: Classed, name: str) -> np.ndarray:
+    return np.asarray(points.centres)[np.asarray(points.classes) == name]
 
 
 def _hits(picks: np.ndarray, truth: np.ndarray, radius: float) -> tuple[int, int, int]:
@@ -128,8 +132,8 @@ def _rates(found: int, picks: int, truth: int) -> tuple[float, float, float]:
 
 def _class_scores(said: np.ndarray, truth: np.ndarray) -> dict[object, float]:
     """F1 of each class over the particles: a particle hit as another class is a miss of one and wrong of the other."""
-    scores = {}
+    scores: dict[object, float] = {}
     for name in np.unique(truth).tolist():
         right = np.count_nonzero((said == name) & (truth == name))
-        scores[name] = 2 * right / (np.count_nonzero(said == name) + np.count_nonzero(truth == name))
+        scores[name] = float(2 * right / (np.count_nonzero(said == name) + np.count_nonzero(truth == name)))
     return scores

@@ -5,6 +5,7 @@ a watershed on the centre map, flooded from the peaks, draws the borders between
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from cryoexp.tasks.detect.peaks import Maxima, Peaks, find_peaks, share
 
 Split = Literal["watershed", "nearest"]
 Orphans = Literal["keep", "drop"]
+LARGE = 2**25  # voxels of a bounding box; larger ones are flooded tile by tile
+TILE, HALO = 256, 24  # voxels
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def find_instances(mask: np.ndarray, centre: np.ndarray, rule: Rule) -> Instance
     """Find and separate particles.
 
     Keeps five bytes a voxel of the volume; the maps are read slab by slab. A component with several peaks takes 40
-    bytes a voxel of its own bounding box while it is split.
+    bytes a voxel of its own bounding box while it is split; if that is large, as where particles form a network across
+    the volume, it is flooded in tiles, 1.2 GB at a time, which can only matter for particles of more than 24 voxels
+    (or eight radii).
 
     Args:
         mask: `(z, y, x)` probability, floats or per cent as whole numbers; may be mapped.
@@ -158,7 +163,7 @@ def _components(mask: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
 
 def _renumber(plane: np.ndarray, new: np.ndarray) -> None:
     """Give new numbers in place; negative ones are new already."""
-    at = np.nonzero(plane)
+    at = np.nonzero(plane != 0)
     old = plane[at]
     plane[at] = np.where(old < 0, -old, new[np.maximum(old, 0)])
 
@@ -198,18 +203,31 @@ def _separate(
         mine = order[start : start + held[component]]
         local = seats[mine] - [span.start for span in box]
         if rule.split == "watershed":
-            part = _flood(mask, share(np.asarray(centre[box])), local, mine + 1, rule.rank)
+            part = _flood(mask, centre[box], local, mine + 1, rule)
         else:
             part, last = _nearest(mask, local, mine + 1, last, rule.orphans)
-        numbers[box][mask] = -part[mask]
+        np.negative(part, out=part)
+        np.copyto(numbers[box], part, where=mask)
     return last
 
 
-def _flood(mask: np.ndarray, height: np.ndarray, seats: np.ndarray, own: np.ndarray, rank: int) -> np.ndarray:
-    """Numbers by watershed."""
-    markers = np.zeros(mask.shape, np.int32)
-    markers[tuple(seats.T)] = own
-    return np.asarray(watershed(-height, markers, connectivity=rank, mask=mask))
+def _flood(mask: np.ndarray, height: np.ndarray, seats: np.ndarray, own: np.ndarray, rule: Rule) -> np.ndarray:
+    """Numbers by watershed; a large component tile by tile, each with enough around it to hold whole particles."""
+    tile, halo = (max(mask.shape), 0) if mask.size <= LARGE else (TILE, max(HALO, int(8 * rule.radius)))
+    part = np.zeros(mask.shape, np.int32)
+    for corner in product(*(range(0, n, tile) for n in mask.shape)):
+        core = tuple(slice(a, min(a + tile, n)) for a, n in zip(corner, mask.shape, strict=True))
+        first = [max(0, a - halo) for a in corner]
+        wide = tuple(slice(a, min(c.stop + halo, n)) for a, c, n in zip(first, core, mask.shape, strict=True))
+        local = seats - first
+        inside = ((local >= 0) & (local < mask[wide].shape)).all(1)
+        if not mask[core].any() or not inside.any():
+            continue
+        markers = np.zeros(mask[wide].shape, np.int32)
+        markers[tuple(local[inside].T)] = own[inside]
+        flooded = watershed(-share(np.asarray(height[wide])), markers, connectivity=rule.rank, mask=mask[wide])
+        part[core] = flooded[tuple(slice(c.start - a, c.stop - a) for a, c in zip(first, core, strict=True))]
+    return part
 
 
 def _nearest(
@@ -217,13 +235,14 @@ def _nearest(
 ) -> tuple[np.ndarray, int]:
     """Numbers of the nearest peaks; pieces cut off from theirs are orphans. Returns the last number given too."""
     part = np.zeros(mask.shape, np.int32)
-    part[mask] = own[KDTree(seats).query(np.argwhere(mask))[1]]
-    for number, seat in zip(own, seats, strict=True):
-        mine = part == number
-        pieces, count = ndimage.label(mine, np.ones((3, 3, 3)))
-        here = pieces[tuple(seat)]
+    part[mask] = KDTree(seats).query(np.argwhere(mask))[1] + 1
+    new = [0, *own.tolist()]
+    for number, box in enumerate(ndimage.find_objects(part), start=1):
+        pieces, count = ndimage.label(part[box] == number, np.ones((3, 3, 3)))
+        here = pieces[tuple(seats[number - 1] - [span.start for span in box])]
         for piece in range(1, count + 1):
             if piece != here:
                 last += orphans == "keep"
-                part[pieces == piece] = last if orphans == "keep" else 0
-    return part, last
+                part[box][pieces == piece] = len(new)
+                new.append(last if orphans == "keep" else 0)
+    return np.array(new, np.int32)[part], last

@@ -78,7 +78,7 @@ def _sum_up(instances: Instances, mask: np.ndarray, centre: np.ndarray) -> _Sums
     table = np.zeros((9, size))
     highest = np.zeros(size, np.float32)
     for z, plane in enumerate(instances.numbers):
-        y, x = np.nonzero(plane)
+        y, x = np.nonzero(plane != 0)
         if not len(y):
             continue
         mine, height = plane[y, x], share(np.asarray(centre[z])[y, x])

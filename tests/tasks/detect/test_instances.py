@@ -94,6 +94,16 @@ def test_the_same_as_by_brute_force(seed, orphans, connectivity, steps):
     np.testing.assert_array_equal(table["voxels"], np.bincount(expected.ravel())[1:])
 
 
+def test_large_components_in_tiles_are_the_same(monkeypatch):
+    mask, centre = maps(1, (40, 44, 46))
+    how = rule(mask_threshold=0.4, connectivity=26)
+    expected = find_instances(mask, centre, how)
+    for name, value in (("LARGE", 1000), ("TILE", 16), ("HALO", 20)):
+        monkeypatch.setattr(f"cryoexp.tasks.detect.instances.{name}", value)
+    np.testing.assert_array_equal(find_instances(mask, centre, how).numbers, expected.numbers)
+    assert ndimage.label(mask >= 0.4)[1] < expected.count / 4
+
+
 def test_the_nearest_peak_as_in_the_original_by_brute_force():
     """Per voxel, of the maxima in its component; what equals and hangs together is one object."""
     mask, centre = maps(3)
