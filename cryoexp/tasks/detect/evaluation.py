@@ -94,8 +94,7 @@ class Sweep(NamedTuple):
     def average_precision(self) -> float:
         """AP = Σ (R_n − R_(n−1)) P_n over the falling thresholds, without interpolation; NaN without a true particle.
 
-        Not the AP of object detection challenges: what is never picked adds nothing, as there, but the precision is
-        that of the best matching at each threshold, not of a greedy one.
+        As scikit-learn averages, over the best matching at each threshold; particles that no pick reaches add nothing.
         """
         if not self.truth:
             return float("nan")

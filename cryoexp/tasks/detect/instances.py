@@ -20,6 +20,7 @@ Split = Literal["watershed", "nearest"]
 Orphans = Literal["keep", "drop"]
 LARGE = 2**25  # voxels of a bounding box; larger ones are flooded tile by tile
 TILE, HALO = 256, 24  # voxels
+ENCLOSED = 0.3  # length of the mean direction, from a peak in a pore to the voxels around it
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Rule:
         mask_threshold: least probability of the mask.
         centre_threshold: least value of a peak of the centre map.
         minimum: voxels that a component of the mask needs (those of a component share faces); smaller ones go.
-        radius: voxels; peaks that are not farther apart are one, and a peak outside the mask, as in the pore of a
-            ring, belongs to the nearest component within it.
+        radius: voxels; peaks that are not farther apart are one, and a peak outside the mask belongs to the nearest
+            component within it if that is all around it: it is in the pore of a ring.
         maxima: see `find_peaks`.
         split: components with several peaks: ``watershed`` floods the centre map from the peaks; ``nearest`` gives
             every voxel to the nearest peak, and what is then not connected is an object of its own.
@@ -169,14 +170,26 @@ def _renumber(plane: np.ndarray, new: np.ndarray) -> None:
 
 
 def _seats(numbers: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
-    """Voxels of components that peaks belong to: their own or the nearest within reach, −1 for none; `(n, 3)`."""
+    """Voxels of components that peaks belong to, `(n, 3)`, −1 for none.
+
+    Their own, or the nearest within reach if that component lies all around the peak: seen from beside a particle, the
+    directions of its voxels have a mean of at least 0.5, from within a ring of 0.
+    """
     seats = places.copy()
+    wide = int(2 * reach)
     for i in np.flatnonzero(numbers[tuple(places.T)] == 0):
-        first = np.maximum(0, places[i] - int(reach))
-        z, y, x = (slice(a, p + int(reach) + 1) for a, p in zip(first, places[i], strict=True))
+        seats[i] = -1
+        first = np.maximum(0, places[i] - wide)
+        z, y, x = (slice(a, p + wide + 1) for a, p in zip(first, places[i], strict=True))
         near = np.argwhere(numbers[z, y, x]) + first
-        squared = ((near - places[i]) ** 2).sum(1)
-        seats[i] = near[squared.argmin()] if len(near) and squared.min() <= reach**2 else -1
+        distance = np.linalg.norm(near - places[i], axis=1)
+        if not len(near) or distance.min() > reach:
+            continue
+        seat = near[distance.argmin()]
+        around = (distance <= 2 * reach) & (numbers[tuple(near.T)] == numbers[tuple(seat)])
+        ways = (near - places[i])[around] / distance[around, None]
+        if np.linalg.norm(ways.mean(0)) < ENCLOSED:
+            seats[i] = seat
     return seats
 
 

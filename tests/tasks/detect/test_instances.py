@@ -63,9 +63,11 @@ def brute_instances(mask, centre, rule):
     markers, taken = np.zeros(mask.shape, np.int32), 0
     inside = np.argwhere(there)
     for peak in brute_peaks(centre, rule.centre_threshold, rule.radius):
-        squared = ((inside - peak) ** 2).sum(1)
-        seat = tuple(inside[squared.argmin()])
-        if squared.min() <= rule.radius**2 and not markers[seat]:
+        away = np.linalg.norm(inside - peak, axis=1)
+        seat = tuple(inside[away.argmin()])
+        mine = (away <= 2 * rule.radius) & (parts[tuple(inside.T)] == parts[seat]) & (away > 0)
+        beside = np.linalg.norm(((inside - peak)[mine] / away[mine, None]).mean(0)) >= 0.3 if away.min() else False
+        if away.min() <= rule.radius and not beside and not markers[seat]:
             taken += 1
             markers[seat] = taken
     out = watershed(-centre, markers, connectivity=rule.rank, mask=there)
@@ -152,6 +154,13 @@ def test_a_peak_in_a_pore_belongs_to_the_ring_around_it():
         1.0
     ]
     assert find_instances(mask, centre, rule(radius=2.0)).count == 0
+
+
+def test_a_peak_beside_a_particle_is_none():
+    mask, centre = spheres((21, 21, 30), [(10, 10, 10)], 6.0)
+    centre[10, 10, 18] = 0.9
+    got = find_instances(mask, centre, rule(radius=3.0))
+    assert got.peaks.places.tolist() == [[10, 10, 10]]
 
 
 def test_components_without_a_peak_and_small_ones():
