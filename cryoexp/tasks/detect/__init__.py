@@ -1,0 +1,1 @@
+"""Find and separate crowded particles."""
