@@ -108,6 +108,8 @@ def _fits(file: Path) -> bool:
     """Whether a file found in a folder is one of coordinates: not a table of tomograms, nor a project of copick."""
     if not file.is_file() or not is_coordinates(file) or file.name in ASIDE or file.name.startswith("."):
         return False
+    if ending(file) == ".txt":  # could be anything: to be named by a pattern
+        return False
     return file.suffix != ".json" or '"pickable_object_name"' in file.read_text(encoding="utf-8", errors="replace")
 
 

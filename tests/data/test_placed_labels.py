@@ -13,6 +13,7 @@ from cryoexp.io.relion import angles_to_matrix
 
 SHAPE = (24, 30, 28)
 WHOLE = tuple(slice(0, n) for n in SHAPE)
+LARGE = (34, 36, 35)
 
 
 def spheres(centres, labels=None, radius=4.0, instances=None):
@@ -79,19 +80,20 @@ def blocks(size=17):
     middle = size // 2
     values[middle - 1 : middle + 2, middle - 1 : middle + 2, middle - 1 : middle + 6] = 1  # along x
     values[middle - 1 : middle + 2, middle + 1 : middle + 5, middle - 1 : middle + 2] = 1  # along y
-    values[middle - 3 : middle - 1, middle - 1 : middle + 1, middle - 1 : middle + 1] = 1  # down z
+    values[middle - 4 : middle - 1, middle - 1 : middle + 2, middle - 1 : middle + 2] = 1  # down z
     return values
 
 
 def placed(matrix, centre, mask, voxel_size=10.0):
     one = np.ones(1, int)
-    return PlacedLabels(SHAPE, np.array([centre]), one, one, one - 1, [Mask(mask, voxel_size)], matrix[None])
+    source = PlacedLabels(LARGE, np.array([centre]), one, one, one - 1, [Mask(mask, voxel_size)], matrix[None])
+    return source.read(Maps(), tuple(slice(0, n) for n in LARGE))
 
 
 def test_a_mask_that_is_not_turned_is_itself():
     mask = blocks()
-    found = placed(np.eye(3), [12.0, 15.0, 14.0], Volume(mask, 10.0)).read(Maps(), WHOLE)
-    wanted = np.zeros(SHAPE)
+    found = placed(np.eye(3), [12.0, 15.0, 14.0], Volume(mask, 10.0))
+    wanted = np.zeros(LARGE)
     wanted[4:21, 7:24, 6:23] = mask
     np.testing.assert_array_equal(found, wanted)
 
@@ -103,36 +105,35 @@ def test_points_of_the_mask_go_where_r_sends_them(angle, axis):
     vector = np.zeros(3)
     vector[axis] = np.deg2rad(angle)
     turn = Rotation.from_rotvec(vector).as_matrix()
-    centre = np.array([11.3, 14.6, 13.8])
-    found = placed(turn, centre, Volume(blocks(), 10.0)).read(Maps(), WHOLE)
-    for point in ([4, 0, 0], [0, 3, 0], [0, 0, -2]):  # x, y, z within the three blocks
-        z, y, x = np.rint(centre + (turn @ point)[::-1]).astype(int)
+    centre = np.array([16.3, 17.6, 16.8])
+    found = placed(turn, centre, Volume(blocks(), 10.0), voxel_size=5.0)  # two of its voxels for one of the mask
+    for point in ([4, 0, 0], [0, 3, 0], [0, 0, -3]):  # x, y, z within the three blocks
+        z, y, x = np.rint(centre + 2 * (turn @ point)[::-1]).astype(int)
         assert found[z, y, x] == 1
     for point in ([-4, 0, 0], [0, -4, 0], [0, 0, 4]):
-        z, y, x = np.rint(centre + (turn @ point)[::-1]).astype(int)
+        z, y, x = np.rint(centre + 2 * (turn @ point)[::-1]).astype(int)
         assert found[z, y, x] == 0
+    compare(found, turn, centre)
+
+
+def compare(found, turn, centre):
     mask = np.argwhere(blocks()) - 8.0
     places = np.argwhere(found)
-    assert len(places) == pytest.approx(len(mask), rel=0.15)
-    np.testing.assert_allclose(places.mean(0), centre + (turn @ mask.mean(0)[::-1])[::-1], atol=0.2)
+    assert len(places) == pytest.approx(8 * len(mask), rel=0.1)
+    np.testing.assert_allclose(places.mean(0), centre + 2 * (turn @ mask.mean(0)[::-1])[::-1], atol=0.25)
 
 
 def test_relions_angles_turn_a_mask_as_its_matrix_does():
     turn = angles_to_matrix(np.array([[30.0, 40.0, 50.0]]))[0]
-    centre = np.array([12.25, 15.5, 13.75])
-    found = placed(turn, centre, Volume(blocks(), 10.0)).read(Maps(), WHOLE)
-    mask = np.argwhere(blocks()) - 8.0
-    wanted = centre + (mask[:, ::-1] @ turn.T)[:, ::-1]
-    np.testing.assert_allclose(np.argwhere(found).mean(0), wanted.mean(0), atol=0.2)
-    back = centre + (mask[:, ::-1] @ turn)[:, ::-1]  # the inverse is elsewhere
-    assert np.abs(np.argwhere(found).mean(0) - back.mean(0)).max() > 0.4
+    centre = np.array([16.25, 17.5, 16.75])
+    compare(placed(turn, centre, Volume(blocks(), 10.0), voxel_size=5.0), turn, centre)
+    with pytest.raises(AssertionError):  # the inverse is elsewhere
+        compare(placed(turn.T, centre, Volume(blocks(), 10.0), voxel_size=5.0), turn, centre)
 
 
 def test_a_mask_of_finer_voxels_has_the_same_size():
-    fine = np.kron(
-        blocks(), np.ones((2, 2, 2), np.float32)
-    )  # its middle is half a voxel of 5 Å from that of the blocks
-    found = placed(np.eye(3), [12.0, 15.0, 14.0], Volume(fine, 5.0)).read(Maps(), WHOLE)
+    fine = np.kron(blocks(), np.ones((2, 2, 2), np.float32))
+    found = placed(np.eye(3), [12.0, 15.0, 14.0], Volume(fine, 5.0))
     assert found.sum() == pytest.approx(blocks().sum(), rel=0.15)
 
 

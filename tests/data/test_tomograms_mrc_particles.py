@@ -64,10 +64,8 @@ def check(data, table, radius=25.0, classes="ab"):
 
 def write_star(path, table, pixel=SIZE):
     header = "".join(f"_{n}\n" for n in ("rlnTomoName", "cryoexpClassName", *(f"rlnCoordinate{a}" for a in "XYZ")))
-    rows = [
-        f"{r.tomogram} {r['class']} {r.x * SIZE / pixel} {r.y * SIZE / pixel} {r.z * SIZE / pixel}"
-        for _, r in table.iterrows()
-    ]
+    places, names = (table[["x", "y", "z"]] * SIZE / pixel).to_numpy(), table[["tomogram", "class"]].to_numpy()
+    rows = [" ".join(map(str, [*who, *place])) for who, place in zip(names, places, strict=True)]
     path.write_text(f"data_particles\nloop_\n{header}" + "\n".join(rows) + "\n")
 
 
@@ -202,7 +200,6 @@ def test_tomograms_and_particles_without_each_other(opened, place, table):
         (["dataset.radius=25", "dataset.classes=[d]"], "particles of a, b, none of d"),
         (["dataset.radius=25", "dataset.coordinate_pixel=100"], "Do the coordinates count other pixels"),
         (["dataset.radius=25", "dataset.particles=none.csv"], "no coordinates there"),
-        (["dataset.radius=25", "dataset.particles=."], r"holds \.csv and \.star files"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(opened, place, table, options, message):
@@ -210,6 +207,13 @@ def test_what_cannot_be_meant_is_refused(opened, place, table, options, message)
     write_star(place / "all.star", table)
     with pytest.raises((ConfigError, DataError), match=message):
         opened(place, "dataset.particles=all.csv", *options)
+
+
+def test_a_folder_of_the_same_particles_twice_is_refused(opened, place, table):
+    write_all(place, table, "csv")
+    write_star(place / "all.star", table)
+    with pytest.raises(DataError, match=r"holds \.csv and \.star files, perhaps of the same particles; choose"):
+        opened(place, f"dataset.particles={place}", "dataset.radius=25")
 
 
 def test_a_star_file_without_a_pixel_size_asks_for_it(opened, place, table):

@@ -32,9 +32,8 @@ def test_columns_of_csv_say_what_they_count(tmp_path, header, values, given):
 
 
 def test_csv_names_tomograms_classes_and_angles(tmp_path):
-    (tmp_path / "a.csv").write_text(
-        "tomogram,class,class_number,x,y,z,rot,tilt,psi\n0022,a,2,1,2,3,0,0,90\n7,,,1,2,3,0,0,0\n"
-    )
+    header = "tomogram,class,class_number,x,y,z,rot,tilt,psi"
+    (tmp_path / "a.csv").write_text(f"{header}\n0022,a,2,1,2,3,0,0,90\n7,,,1,2,3,0,0,0\n")
     found = read_coordinates(tmp_path / "a.csv")
     assert found.tomograms.tolist() == ["0022", "7"]  # a name is no number
     assert found.names.tolist() == ["a", ""]
