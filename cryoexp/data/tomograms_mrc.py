@@ -12,6 +12,7 @@ from cryoexp.data.patches import PatchData
 from cryoexp.data.real_checks import check_contrast
 from cryoexp.data.tomograms_mrc_find import Asked
 from cryoexp.data.tomograms_mrc_open import Annotated, Opened, RealTomograms, open_tomograms
+from cryoexp.data.tomograms_mrc_particles import Marks
 from cryoexp.data.tomograms_mrc_samples import RealVolumeSamples
 from cryoexp.data.tomograms_mrc_splits import Split
 from cryoexp.errors import ConfigError
@@ -26,6 +27,11 @@ class TomogramMrcData(PatchData):
         labels: folder, glob or pattern with {name}, for masks also {class}; None: the table's, or beside the tomograms.
         roi: where voxels count (above 0), given in the same ways.
         instances: object numbers, given in the same ways.
+        particles: file, folder, glob or pattern with {name} of coordinates, in place of labels and instances.
+        radius: of particles in Å, one for all or by class.
+        templates: masks of particles by class, placed by position and orientation.
+        others: what voxels of particles of other classes are: ignore or background.
+        coordinate_pixel: Å of the pixels that coordinates count; None: as the files say, for XML and CSV the voxels.
         classes: names in the order of their numbers from 1; None: as remap, masks or numbers say.
         remap: class names by the numbers in the files; background and ignore are names too.
         priority: classes whose masks win, the strongest first; None: in the order of the classes.
@@ -52,6 +58,11 @@ class TomogramMrcData(PatchData):
         labels: str | None,
         roi: str | None,
         instances: str | None,
+        particles: str | None,
+        radius: float | Mapping[str, float] | None,
+        templates: Mapping[str, str] | None,
+        others: Literal["ignore", "background"],
+        coordinate_pixel: float | None,
         classes: list[str] | None,
         remap: Mapping[int, str | int] | None,
         priority: list[str] | None,
@@ -70,9 +81,13 @@ class TomogramMrcData(PatchData):
         super().__init__(**shared)
         if contrast not in ("dark", "bright"):
             raise ConfigError(f"dataset.contrast={contrast}: choose one of dark, bright")
+        if particles is not None and (labels is not None or instances is not None):
+            raise ConfigError("dataset.particles stands in place of dataset.labels and dataset.instances: give one")
+        marks = None if particles is None else Marks(particles, radius, templates, others, coordinate_pixel)
+        place = Path(path).expanduser()
         self.contrast = contrast
         self.asked = RealTomograms(
-            files=Asked(Path(path).expanduser(), labels, roi, instances, classes, group, skip_unlabelled),
+            files=Asked(place, labels, roi, instances, classes, group, skip_unlabelled, particles is not None),
             remap=remap,
             priority=priority,
             annotated=annotated,
@@ -82,6 +97,7 @@ class TomogramMrcData(PatchData):
             split=split,
             allow_slabs=allow_slabs,
             seed=seed,
+            particles=marks,
         )
         self.folder = None
 

@@ -40,7 +40,7 @@ COLUMNS = {  # of a STAR file, and of a CSV file
 
 @dataclass(frozen=True)
 class Asked:
-    """Where tomograms and labels are, see `cryoexp.data.TomogramMrcData`."""
+    """Where tomograms and labels are, see `cryoexp.data.TomogramMrcData`; by_particles: labels are yet to be placed."""
 
     path: Path
     labels: str | None
@@ -49,6 +49,7 @@ class Asked:
     classes: list[str] | None
     group: str | None
     skip_unlabelled: bool
+    by_particles: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def find_pairs(asked: Asked, problems: Problems) -> Found:
         layout, whole = "pairs", path.is_dir()
     _check_names(pairs, problems)
     pairs = _with_partners(pairs, partners, asked.classes, whole, problems)
-    lacking = [pair for pair in pairs if pair.labels is None and not pair.masks]
+    if asked.by_particles:  # whoever picked particles looked at the whole tomogram
+        pairs = [replace(pair, labels=None, masks={}, instances=None, whole=True) for pair in pairs]
+    lacking = [p for p in pairs if p.labels is None and not p.masks and not asked.by_particles]
     if lacking and asked.skip_unlabelled and len(lacking) < len(pairs):
         notes.append(f"{len(lacking):,} tomograms without labels left out")
         pairs = [pair for pair in pairs if pair not in lacking]

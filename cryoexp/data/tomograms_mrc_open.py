@@ -14,6 +14,7 @@ from cryoexp.data.real_problems import Problems
 from cryoexp.data.tomograms_mrc_classes import Remap, check_remap, names_known, settle, tidy
 from cryoexp.data.tomograms_mrc_find import Asked, find_pairs
 from cryoexp.data.tomograms_mrc_pairs import Pair, check_group
+from cryoexp.data.tomograms_mrc_particles import Marks, place_particles
 from cryoexp.data.tomograms_mrc_samples import RealTomogram
 from cryoexp.data.tomograms_mrc_scan import Scanned, check_files, scan_all, used_slices, with_labels
 from cryoexp.data.tomograms_mrc_splits import SLABS, Assigned, Split, assign, check_split_option, cut
@@ -36,6 +37,7 @@ class RealTomograms:
     split: Split
     allow_slabs: bool
     seed: int
+    particles: Marks | None = None
 
     def __post_init__(self) -> None:
         check_split_option(self.split)
@@ -110,9 +112,16 @@ def open_tomograms(asked: RealTomograms) -> Opened:
     found = find_pairs(asked.files, problems)
     usable, voxel_size = check_files(found.pairs, asked.voxel_size, problems)
     remap = check_remap(asked.remap, tidy(asked.files.classes))
-    names = names_known(tidy(asked.files.classes), remap, _described(path), usable)
+    described = _described(path) if asked.particles is None else None
+    names = names_known(tidy(asked.files.classes), remap, described, usable)
     _check_priority(asked.priority, names)
-    sources = with_labels(usable, names or [], asked.priority or [], problems)
+    marked = list[str]()
+    if asked.particles is not None:
+        folder, skip = path if path.is_dir() else path.parent, asked.files.skip_unlabelled
+        placed = place_particles(usable, asked.particles, names, remap, folder, voxel_size, skip, problems)
+        names, sources, marked = placed.classes, placed.sources, placed.notes
+    else:
+        sources = with_labels(usable, names or [], asked.priority or [], problems)
     scanned = scan_all(sources, problems)
     classes, meaning = settle(names, remap, scanned, problems)
     kept = [
@@ -120,14 +129,16 @@ def open_tomograms(asked: RealTomograms) -> Opened:
     ]
     parts: dict[str, list[tuple[int, int, int]]] = {}
     how, slabs = "", list[str]()
-    if len(kept) == len(found.pairs):  # else small or empty splits would only follow from what is missing
+    if len(kept) == len(found.pairs) or (
+        kept and not problems
+    ):  # else small splits would only follow from what is missing
         assigned, how = _assign(kept, asked, problems)
         parts = _parts(kept, assigned, asked.split, problems)
         slabs = [f"{name or 'one tomogram'} is cut into {', '.join(p)}" for name, p in assigned.items() if len(p) > 1]
     problems.check(path)
     warnings = [note for note in found.notes if note.startswith("warning")]
     warnings += [f"warning: {'; '.join(slabs)}: {SLABS}"] if slabs else []
-    notes = [note for note in found.notes if note not in warnings] + _remarks(kept, parts, classes)
+    notes = [note for note in (*marked, *found.notes) if note not in warnings] + _remarks(kept, parts, classes)
     return Opened(kept, parts, classes, voxel_size, found.layout, how, notes, warnings)
 
 

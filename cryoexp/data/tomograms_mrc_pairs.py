@@ -90,7 +90,7 @@ class Partner:
         """
         stems = sorted({stem(t) for t in tomograms}, key=len, reverse=True)
         pattern = _expression(self.pattern, stems) if self.pattern else None
-        words = [(name, _word(name)) for name in stems]
+        words = [(name, word(name)) for name in stems]
         found: dict[str, dict[str, Path]] = {}
         for file in self.files:
             match = pattern.fullmatch(str(file)) if pattern else None
@@ -98,7 +98,7 @@ class Partner:
                 name, label = (match["name"], match.groupdict().get("class", "")) if match else (None, "")
             else:  # the longest name that is in it
                 mine = stem(file)
-                name, label = next((n for n, word in words if n == mine or word.search(mine)), None), ""
+                name, label = next((n for n, found_by in words if n == mine or found_by.search(mine)), None), ""
             if name is None:
                 if whole:
                     problems.add(f"{self.kind} without a tomogram", f"{file}: {self.kind} of no tomogram that is there")
@@ -210,6 +210,11 @@ def sources(pairs: Sequence[Pair], group: str | None, are_tiles: bool, problems:
     return out
 
 
+def word(name: str) -> re.Pattern[str]:
+    """Return an expression that finds a name as a word of its own: not t1 in t10."""
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])")
+
+
 def _expression(pattern: str, names: Sequence[str]) -> re.Pattern[str]:
     """Regular expression of a pattern with {name}, perhaps {class}, perhaps * and ?, for known names."""
     groups = {"{name}": f"(?P<name>{'|'.join(map(re.escape, names))})", "{class}": "(?P<class>[^/]+)"}
@@ -227,10 +232,6 @@ def _partner(name: str, names: set[str]) -> bool:
     """Whether a file goes with a tomogram, by its name: ``<tomogram>__<what>``."""
     tomogram, apart, what = name.rpartition(APART)
     return bool(apart) and (what in RESERVED or tomogram in names)
-
-
-def _word(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])")
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cryoexp.data.label_sources import LabelSource, Translation
 from cryoexp.data.patch_samples import Corner, PatchSamples, Region, Window
+from cryoexp.data.placed_labels import PlacedLabels
 from cryoexp.data.places import IGNORE
 from cryoexp.data.tomograms_mrc_pairs import Pair
 from cryoexp.data.tomograms_mrc_scan import inside
@@ -77,8 +78,10 @@ class RealVolumeSamples(PatchSamples):
         return labels
 
     def read_instances(self, number: int, window: Window) -> np.ndarray:
-        """Return object numbers, zeros where there is no file of them."""
-        path = self.tomograms[number].pair.instances
+        """Return object numbers, of the particles where these are the labels; zeros where there is no file of them."""
+        labels, path = self.tomograms[number].labels, self.tomograms[number].pair.instances
+        if isinstance(labels, PlacedLabels):
+            return labels.read_instances(window)
         if path is None:
             return np.zeros([span.stop - span.start for span in window], np.int32)
         return self.maps(path)[window].astype(np.int32)

@@ -27,6 +27,7 @@ class Picks:
         instances: `(n,)` numbers of the particles.
         scores: `(n,)`.
         voxel_size: Å of the tomogram, or NaN.
+        oriented: whether the rotations are to be trusted.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Picks:
     instances: np.ndarray
     scores: np.ndarray
     voxel_size: float
+    oriented: bool = True
 
 
 def object_name(name: str) -> str:
@@ -45,7 +47,11 @@ def object_name(name: str) -> str:
     return name.replace("_", "-")
 
 
-def write_config(path: str | Path, radii: Mapping[str, float]) -> None:
+def write_config(
+    path: str | Path,
+    radii: Mapping[str, float],
+    description: str = "Simulated tomograms and the places of their particles",
+) -> None:
     """Write a copick project whose overlay is the folder ``copick`` beside the file.
 
     The place of the overlay is relative: open it from the folder that holds the file.
@@ -53,6 +59,7 @@ def write_config(path: str | Path, radii: Mapping[str, float]) -> None:
     Args:
         path: of the JSON file.
         radii: Å, by name of the object, in the order of their labels.
+        description: of the project.
     """
     objects = [
         {"name": object_name(name), "is_particle": True, "label": i, "color": _colour(i), "radius": round(radius, 2)}
@@ -61,7 +68,7 @@ def write_config(path: str | Path, radii: Mapping[str, float]) -> None:
     record = {
         "config_type": "filesystem",
         "name": "cryoexp",
-        "description": "Simulated tomograms and the places of their particles",
+        "description": description,
         "version": "1.0.0",
         "pickable_objects": objects,
         "overlay_root": "local://copick",
@@ -80,6 +87,7 @@ def write_picks(
     instances: np.ndarray,
     scores: np.ndarray,
     voxel_size: float,
+    oriented: bool = True,
 ) -> None:
     """Write the picks of one object.
 
@@ -92,6 +100,7 @@ def write_picks(
         instances: `(n,)` numbers of the particles.
         scores: `(n,)`.
         voxel_size: Å.
+        oriented: whether the rotations are known; if not, copick is told not to trust them.
     """
     user, session, _ = Path(path).stem.split("_", 2)
     record = {
@@ -101,6 +110,7 @@ def write_picks(
         "run_name": run,
         "voxel_spacing": voxel_size,
         "unit": "angstrom",
+        **({} if oriented else {"trust_orientation": False}),
         "points": [_point(*row) for row in zip(centres, matrices, instances, scores, strict=True)],
     }
     with replacing(path) as temporary:
@@ -132,6 +142,7 @@ def read_picks(path: str | Path) -> Picks:
             instances=np.array([row[2] for row in rows], dtype=np.int64),
             scores=np.array([row[3] for row in rows], dtype=float),
             voxel_size=float("nan") if size is None else float(size),
+            oriented=record.get("trust_orientation") is not False,
         )
 
 

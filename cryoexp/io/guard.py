@@ -13,6 +13,7 @@ from typing import IO, cast
 from cryoexp.errors import DataError
 
 CHUNK = 1 << 22  # bytes read at once
+PACKED = (".gz", ".bz2")
 TEXT_LIMIT = 1 << 30  # bytes of a text file after decompression
 SIZES = (0.05, 10_000.0)  # Å, the voxel sizes that can be meant
 HOW_TO_SET = (

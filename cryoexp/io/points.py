@@ -1,4 +1,4 @@
-"""Places for programs that read plain points: IMOD's point2model, EMAN2's boxers."""
+"""Places for programs that read plain points: IMOD's point2model, EMAN2's boxers, readers of 7-column tables."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cryoexp.errors import DataError
-from cryoexp.io.guard import replacing
+from cryoexp.io.guard import reading, replacing
+
+POSITIONS = ("PositionX", "PositionY", "PositionZ", "VolumeX", "VolumeY", "VolumeZ", "OffsetFromFace")
 
 
 def write_imod_points(path: str | Path, places: np.ndarray, contours: Sequence[int] | None = None) -> None:
@@ -72,10 +74,48 @@ def write_eman_json(
     _write(path, json.dumps({"boxes_3d": boxes, "class_list": kinds}, indent=1))
 
 
-def _finite(path: str | Path, places: np.ndarray) -> np.ndarray:
+def write_positions(path: str | Path, places: np.ndarray, voxel_size: float) -> None:
+    """Write the table of the original MaskNet and CenterNet, one tomogram a file, tab separated, with a header.
+
+    ``PositionX Y Z`` is index · voxel size in Å to 0.01, ``VolumeX Y Z`` the nearest voxel, ``OffsetFromFace`` 0.
+
+    Args:
+        path: new text file.
+        places: `(n, 3)` z, y, x in voxels.
+        voxel_size: Å.
+
+    Raises:
+        DataError: a place is not finite.
+    """
+    rows = _finite(path, places)[:, ::-1]
+    lines = ["\t".join(POSITIONS)]
+    for row in rows:
+        position, voxel = row * voxel_size, np.rint(row).astype(int)
+        lines.append("\t".join([*(f"{a:.2f}" for a in position), *map(str, voxel), "0.0"]))
+    _write(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_positions(path: str | Path) -> np.ndarray:
+    """Read what `write_positions` writes: `(n, 3)` x, y, z in Å from the first voxel.
+
+    Raises:
+        DataError: another header, or a row (counted from 1) that is broken.
+    """
+    with reading(path, "table of positions"):
+        lines = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not lines or lines[0] != list(POSITIONS):
+            raise ValueError(f"its header is not {' '.join(POSITIONS)}")
+        bad = [i for i, line in enumerate(lines[1:], start=1) if len(line) != len(POSITIONS)]
+        if bad:
+            raise DataError(f"{path} row {bad[0]}: {len(lines[bad[0]])} values, expected {len(POSITIONS)}")
+        values = np.array([line[:3] for line in lines[1:]], dtype=float).reshape(-1, 3)
+    return _finite(path, values, "not read")
+
+
+def _finite(path: str | Path, places: np.ndarray, what: str = "not written") -> np.ndarray:
     places = np.asarray(places, dtype=float)
     if not np.isfinite(places).all():
-        raise DataError(f"{path}: not written, a place is not finite")
+        raise DataError(f"{path}: {what}, a place is not finite")
     return places
 
 
