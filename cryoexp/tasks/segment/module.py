@@ -26,9 +26,10 @@ from cryoexp.tasks.segment.inputs import by_slices
 from cryoexp.tasks.segment.labelling import Kept, Kinds, matching, minimum_voxels
 from cryoexp.tasks.segment.losses import make_loss
 from cryoexp.tasks.segment.measure import Counting
-from cryoexp.tasks.segment.products import write_new, write_products
+from cryoexp.tasks.segment.products import showcase, write_new, write_products
 from cryoexp.tasks.segment.scores import confusion, voxel_scores
 from cryoexp.tasks.segment.volume_files import file_names
+from cryoexp.tasks.showcase import Showcase
 
 Decide = Literal["argmax", "thresholds"]
 BATCH = 20  # windows at once in the test
@@ -106,6 +107,7 @@ class Segment(Task):
         self.voxel_loss = make_loss(loss, torch.ones(len(classes)), thin=self.kinds.thin)
         self.register_buffer("thresholds", torch.full((len(classes) - 1,), 0.5))  # learned on validation
         self.curves: np.ndarray = np.zeros(0)  # of validation, for the figure
+        self.shown = Showcase()
 
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
@@ -168,8 +170,15 @@ class Segment(Task):
 
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
         """Label the test tomograms as wholes, write everything, and score it."""
+        tomograms = tomograms_of(data, "test")
         with at_work(self, self.trainer.strategy.root_device) as device:
-            return write_products(self, tomograms_of(data, "test"), self.way(self.tta, BATCH, device), folder)
+            scores = write_products(self, tomograms, self.way(self.tta, BATCH, device), folder)
+        self.shown = showcase(tomograms[0], folder / "predictions", self.info.classes)
+        return scores
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Show a test tomogram and the surface of each class that was found in it."""
+        return self.shown
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Label whole tomograms and write labels, probabilities, components, centroids, skeletons and a picture."""
