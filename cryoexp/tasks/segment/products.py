@@ -51,7 +51,8 @@ def write_products(task: "Segment", tomograms: Sequence[Tomogram], way: Way, fol
     write_particles(rows, tomograms, task.kept, predictions)
     write_table(measured, classes, predictions / "scores.csv")
     _draw(task, tomograms, measured, predictions, figures)
-    return pooled(measured, classes)
+    chosen = zip(classes[1:], task.thresholds.tolist(), strict=True)
+    return pooled(measured, classes) | {f"threshold_{name}": value for name, value in chosen}
 
 
 def write_new(task: "Segment", tomograms: Sequence[Tomogram], way: Way, folder: Path) -> dict[str, Any]:
