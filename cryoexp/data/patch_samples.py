@@ -19,6 +19,7 @@ from cryoexp.seeds import numpy_generator, torch_generator
 
 Corner = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
+SHIFT = 7  # voxels by which patches as large as the tomogram are moved: strides of networks are 8 in all, or less
 TRIES = 20  # at a place where something is labelled, before one is chosen that is
 
 
@@ -222,12 +223,23 @@ class PatchSamples(Samples):
         number, flat = found or self.places.of_any(number, generator)
         voxel = torch.tensor([int(i) for i in np.unravel_index(flat, self.regions[number].shape)])
         voxel[0] -= self.regions[number].first
-        inside = (torch.rand(3, generator=generator) * torch.tensor(self.patch)).long()
-        return number, self._corner(number, torch.minimum((voxel - inside).clamp(min=0), self._room(number)))
+        share, room = torch.rand(3, generator=generator), self._room(number)
+        inside = (voxel - (share * torch.tensor(self.patch)).long()).clamp(min=0)
+        shifted = (share * (torch.minimum(voxel, room) + 1)).long()
+        whole = torch.tensor([p >= n for n, p in zip(self.regions[number].size, self.patch, strict=True)])
+        return number, self._corner(number, torch.where(whole, shifted, torch.minimum(inside, room)))
 
     def _room(self, number: int) -> Tensor:
-        size = self.regions[number].size
-        return torch.tensor([max(0, n - p) for n, p in zip(size, self.patch, strict=True)])
+        """How far a patch of training can begin from the first voxel of the region.
+
+        One that is as large as the region is moved all the same, and mirrored at its end: networks that stride tell
+        voxels apart by their place on their coarse grid, and where only some slices are annotated they would learn
+        but the places of these.
+        """
+        room = [
+            n - p if n > p else min(SHIFT, n // 4) for n, p in zip(self.regions[number].size, self.patch, strict=True)
+        ]
+        return torch.tensor(room)
 
     def _corner(self, number: int, offset: Tensor) -> Corner:
         z, y, x = offset.tolist()
