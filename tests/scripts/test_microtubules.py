@@ -45,8 +45,7 @@ def test_distances_from_a_line_that_runs_askew(study):
 
 
 def test_a_tube_along_the_axis_has_the_volume_of_a_cylinder(study):
-    side = np.array([20.0, 0.0, 20.0])
-    along, _ = study.distances((39, 60, 39), tuple(side), tuple(side + [0, 60, 0]))
+    along, _ = study.distances((39, 60, 39), (20.0, 0.0, 20.0), (20.0, 60.0, 20.0))
     volume = (along <= study.RADIUS).sum() * (study.VOXEL / 10) ** 3
     assert volume == pytest.approx(np.pi * study.RADIUS**2 * 60, rel=0.03)
 
