@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
+from cryoexp.config.build import build
 from cryoexp.errors import ConfigError
 from cryoexp.models import name_of
 from cryoexp.restore import find_checkpoint, load_checkpoint
@@ -42,13 +44,16 @@ def start_from(task: Task, passport: Mapping[str, Any], source: str) -> list[str
     _check_names(path, name_of(task.net), set(given), set(own))
     old, new = list(before.get("classes", [])), list(task.info.classes)
     known = [name for name in new if name in old]
+    # of as many classes, but others or in another order, the layers cannot be told by their sizes
+    moved = _class_layers(task) if old != new and len(old) == len(new) else set()
     for name, value in given.items():
-        own[name] = _fitted(path, name, value, own[name], old, new)
+        own[name] = _fitted(path, name, value, own[name], old, new, name in moved)
     task.net.load_state_dict(own)
     notes = [f"weights of {path}, trained for {int(saved['epoch']) + 1} epochs"]
     if old != new:
         fresh = [name for name in new if name not in old]
-        notes.append(f"classes taken over: {', '.join(known)}" + (f"; new: {', '.join(fresh)}" if fresh else ""))
+        added = f"; new: {', '.join(fresh)}" if fresh else ""
+        notes.append(f"classes taken over: {', '.join(known) or 'none'}{added}")
     return notes + _differences(before, passport)
 
 
@@ -61,11 +66,25 @@ def _check_names(path: Path, network: str, given: set[str], own: set[str]) -> No
         )
 
 
-def _fitted(path: Path, name: str, value: Tensor, fresh: Tensor, old: Sequence[str], new: Sequence[str]) -> Tensor:
-    """Return a weight as given, or the fresh one with the rows of known classes replaced."""
-    if value.shape == fresh.shape:
+def _class_layers(task: Task) -> set[str]:
+    """Return the weights whose first axis is the classes: those that grow with one more channel out."""
+    config = task.hparams["config"]
+    channels = task.channels(task.info, config["task"])
+    if channels["out_channels"] != len(task.info.classes):
+        return set()
+    model = OmegaConf.create(config["model"])
+    with torch.device("meta"):
+        more = build(model, **{**channels, "out_channels": channels["out_channels"] + 1}).state_dict()
+    return {name for name, value in task.net.state_dict().items() if value.shape[:1] != more[name].shape[:1]}
+
+
+def _fitted(
+    path: Path, name: str, value: Tensor, fresh: Tensor, old: Sequence[str], new: Sequence[str], moved: bool
+) -> Tensor:
+    """Return a weight as given, or the fresh one with the rows of known classes replaced, also if these only moved."""
+    if value.shape == fresh.shape and not moved:
         return value
-    axes = [i for i, (a, b) in enumerate(zip(value.shape, fresh.shape, strict=False)) if a != b]
+    axes = [i for i, (a, b) in enumerate(zip(value.shape, fresh.shape, strict=False)) if a != b] or [0]
     sizes = (len(old), len(new))
     if value.ndim != fresh.ndim or len(axes) != 1 or (value.shape[axes[0]], fresh.shape[axes[0]]) != sizes:
         raise ConfigError(

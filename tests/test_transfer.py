@@ -52,6 +52,22 @@ def test_known_classes_keep_their_logits_whatever_their_order(trained, composed)
         torch.testing.assert_close(now[:, names.index(name)], old[:, then.index(name)])
 
 
+def test_of_as_many_other_classes_the_new_one_starts_as_new(trained, composed):
+    """Equal sizes do not say whose row is whose."""
+    _, data, task, path = trained
+    fewer = make_data(composed("dataset.structures=[ribo2500,barrel700,dimer80]"))
+    cfg = composed("dataset.structures=[ribo2500,barrel700,dimer80]")
+    new, fresh = other(cfg, fewer), other(cfg, fewer)
+    start_from(new, dict(new.hparams)["data"], str(path))
+    names, then = fewer.info.classes, data.info.classes
+    for name in ("head.weight", "head.bias"):
+        found, before = new.net.state_dict()[name], fresh.net.state_dict()[name]
+        assert torch.equal(found[names.index("barrel700")], before[names.index("barrel700")])
+        learned = task.net.state_dict()[name]
+        for known in ("dimer80", "ribo2500"):
+            assert torch.equal(found[names.index(known)], learned[then.index(known)])
+
+
 def test_another_size_is_refused_by_its_key(trained, composed):
     _, data, task, path = trained
     wide = other(composed("model.widths=[4,8,8]"), data)

@@ -1,19 +1,23 @@
 """The whole tomograms that a prediction is asked for: all are looked at before the first is begun."""
 
 import glob
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from cryoexp.data.patch_samples import View
 from cryoexp.data.patches import PatchData
 from cryoexp.data.volume_files import open_placed, stem, volumes_in
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.files import raise_all
 from cryoexp.inference.moments import moments
 from cryoexp.inference.request import Request, Training
+from cryoexp.inference.rescale import Rescaled
 from cryoexp.inference.sliding import Predict
 from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import Volume
@@ -21,6 +25,7 @@ from cryoexp.io.star import read_star
 from cryoexp.progress import console
 
 COLUMN = "rlnTomoReconstructedTomogram"
+SLICES = 16  # read at once
 
 
 def find_tomograms(request: Request) -> list[tuple[str, Path]]:
@@ -30,7 +35,8 @@ def find_tomograms(request: Request) -> list[tuple[str, Path]]:
     goes before it.
 
     Raises:
-        DataError: there are none.
+        ConfigError: keys that are for something else.
+        DataError: there are none, or two of one name.
     """
     if request.tomograms or request.coordinate_pixel:
         raise ConfigError("tomograms and coordinate_pixel are for places of particles; give the tomograms as input=")
@@ -38,15 +44,18 @@ def find_tomograms(request: Request) -> list[tuple[str, Path]]:
     star = path / "tomograms.star" if path.is_dir() else path
     if star.suffix == ".star" and star.is_file():
         return _of_table(star)
-    found = volumes_in(path) if path.is_dir() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if path.is_file():
         found = [path]
+    elif path.is_dir():
+        found = volumes_in(path)
+    else:
+        found = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
     if not found:
         raise DataError(f"input={request.input}: no tomogram (MRC or TIFF) there. Give a file, a folder or a glob")
     names = [stem(p) for p in found]
     if len(set(names)) < len(names):
-        names = [f"{p.resolve().parent.name}_{stem(p)}" for p in found]
-    return list(zip(names, found, strict=True))
+        names = [f"{p.absolute().parent.name}_{stem(p)}" for p in found]
+    return _distinct(names, found, f"input={request.input}")
 
 
 def open_tomograms(request: Request, named: Sequence[tuple[str, Path]]) -> list[Tomogram]:
@@ -56,8 +65,11 @@ def open_tomograms(request: Request, named: Sequence[tuple[str, Path]]) -> list[
         request: what is asked.
         named: their names and files, see `find_tomograms`.
 
+    Returns:
+        Tomograms whose data are mapped; of files that are packed, and so cannot be, one at a time is in memory.
+
     Raises:
-        DataError: with everything that is wrong with any of them.
+        DataError: with everything that is wrong with any of them. Each is read once from end to end.
     """
     problems: list[str] = []
     found = []
@@ -96,20 +108,22 @@ def normaliser(training: Training, contrast: str | None, volume: Any) -> Predict
     Args:
         training: what the network was trained on.
         contrast: of the tomogram, dark or bright; None: as in training.
-        volume: `(z, y, x)`, of which mean and standard deviation are taken if each tomogram was normalised by its own.
+        volume: `(z, y, x)` as the network sees it, on the grid of the training: mean and standard deviation of this are
+            taken if each tomogram was normalised by its own. On a finer grid there is more noise.
     """
     normalise, sign = training.normalise, 1 if contrast in (None, training.contrast) else -1
     if normalise.kind != "volume":
         return lambda given: normalise(sign * given)
-    mean, std = moments(volume)
+    mean, std = moments(_slices(volume))
     return lambda given: (given - mean) * (sign / max(std, 1e-8))
 
 
 def _open(path: Path, name: str, request: Request) -> Tomogram:
-    volume = open_placed(path, request.voxel_size)
-    if not np.isfinite(volume.data[len(volume.data) // 2]).all():
-        raise DataError(f"{path}: holds NaN or infinite values")
+    volume = _mapped(path, request.voxel_size)
     step = request.training.step(volume.voxel_size, path)
+    roi = _roi(request.roi, path, volume)
+    if not all(np.isfinite(plane).all() for plane in volume.data):
+        raise DataError(f"{path}: holds NaN or infinite values")
     if step != 1:
         console.print(
             f"input   {path.name}: {volume.voxel_size:g} Å, brought to {request.training.voxel_size:g} Å and back"
@@ -117,25 +131,51 @@ def _open(path: Path, name: str, request: Request) -> Tomogram:
     return Tomogram(
         name=name,
         volume=volume,
-        normalise=normaliser(request.training, request.contrast, volume.data),
-        roi=_roi(request.roi, path, volume),
+        normalise=normaliser(
+            request.training, request.contrast, volume.data if step == 1 else Rescaled(volume.data, step)
+        ),
+        roi=roi,
         step=step,
     )
 
 
-def _roi(given: str | None, path: Path, volume: Volume) -> np.ndarray | None:
+def _mapped(path: Path, voxel_size: float | None) -> Volume:
+    """Map a volume; one that cannot be mapped is read again when it is needed, after others were."""
+    volume = open_placed(path, voxel_size)
+    if isinstance(volume.data, np.memmap):
+        return volume
+    z, y, x = volume.data.shape
+    view: Any = View((z, y, x), lambda window: _unpacked(path, voxel_size)[window], volume.data.dtype.type)
+    return Volume(view, volume.voxel_size, volume.origin)
+
+
+@lru_cache(maxsize=2)  # a tomogram and its region of interest
+def _unpacked(path: Path, voxel_size: float | None) -> np.ndarray:
+    return open_placed(path, voxel_size).data
+
+
+def _slices(volume: Any) -> Iterator[np.ndarray]:
+    """Yield the slices of a volume that is mapped or made where it is indexed."""
+    for first in range(0, volume.shape[0], SLICES):
+        yield from volume[first : first + SLICES]
+
+
+def _roi(given: str | None, path: Path, volume: Volume) -> Any:
     """Map the region of interest of a tomogram: a file, one by its name in a folder, or a pattern with {name}."""
     if given is None:
         return None
     place = Path(given.replace("{name}", stem(path))).expanduser()
     if place.is_dir():
-        fit = [p for p in volumes_in(place) if stem(p) in (stem(path), f"{stem(path)}__roi")]
+        names = (f"{stem(path)}__roi", stem(path))
+        fit = [p for name in names for p in volumes_in(place) if stem(p) == name and not p.samefile(path)]
         if not fit:
-            raise DataError(f"{path}: no region of interest of its name in roi={given}")
+            raise DataError(f"{path}: no region of interest in roi={given}. Name it {names[0]}.mrc, or as the tomogram")
         place = fit[0]
-    mask = open_placed(place, volume.voxel_size).data
+    mask = _mapped(place, volume.voxel_size).data
     if mask.shape != volume.data.shape:
         raise DataError(f"{place}: {mask.shape} voxels, but {path} has {volume.data.shape}. Give a mask on its grid")
+    if not any((plane > 0).any() for plane in mask):
+        raise DataError(f"{place}: no voxel is above 0, so nothing of {path} would be labelled")
     return mask
 
 
@@ -144,8 +184,20 @@ def _of_table(star: Path) -> list[tuple[str, Path]]:
     tables = [t for t in read_star(star).values() if COLUMN in t]
     if not tables:
         raise DataError(f"{star}: has no column {COLUMN}")
-    paths = [Path(p) for p in tables[0][COLUMN]]
-    near = [next((f / p for f in (star.parent, *star.parent.parents) if (f / p).is_file()), p) for p in paths]
+    paths = [Path(str(p)) for p in tables[0][COLUMN]]
+    if not paths:
+        raise DataError(f"{star}: lists no tomogram")
+    near = [next((f / p for f in star.absolute().parents if (f / p).is_file()), p) for p in paths]
     raise_all([f"{star}: {p} is not there" for p in near if not p.is_file()])
     names = tables[0]["rlnTomoName"] if "rlnTomoName" in tables[0] else [stem(p) for p in near]
-    return list(zip(map(str, names), near, strict=True))
+    return _distinct(list(map(str, names)), near, str(star))
+
+
+def _distinct(names: Sequence[str], paths: Sequence[Path], source: str) -> list[tuple[str, Path]]:
+    """Bring names and paths together, and refuse two of one name."""
+    named = list(zip(names, paths, strict=True))
+    for name, count in Counter(names).items():
+        if count > 1:
+            same = ", ".join(str(p) for n, p in named if n == name)
+            raise DataError(f"{source}: {count} tomograms are called {name}: {same}. Rename all but one")
+    return named

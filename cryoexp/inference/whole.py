@@ -13,7 +13,7 @@ from cryoexp.inference.axes import axes_slabs, axes_window_count
 from cryoexp.inference.rescale import Rescaled, rescale_slabs
 from cryoexp.inference.roi import confine, wanted_windows
 from cryoexp.inference.sliding import Predict, Slabs, predict_slabs, window_count
-from cryoexp.inference.turned import Depth, turned
+from cryoexp.inference.turned import TURNINGS, Depth, turned
 from cryoexp.io.mrc import Volume
 from cryoexp.progress import progress
 
@@ -60,10 +60,11 @@ class Way:
         device: where the network is.
 
     Raises:
-        ConfigError: other axes, or several for a network that sees volumes.
+        ConfigError: a window that is not three positive sizes, an overlap that is no share, other turned copies, other
+            axes, or several for a network that sees volumes.
     """
 
-    window: tuple[int, int, int]
+    window: tuple[int, ...]
     overlap: float
     axes: str
     tta: str
@@ -73,6 +74,12 @@ class Way:
     device: torch.device
 
     def __post_init__(self) -> None:
+        if len(self.window) != 3 or min(self.window) < 1:
+            raise ConfigError(f"task.window={list(self.window)}: give three sizes (z, y, x) of 1 voxel or more")
+        if not 0 <= self.overlap < 1:
+            raise ConfigError(f"task.overlap={self.overlap}: give a share of the window from 0 to below 1")
+        if self.tta not in TURNINGS:
+            raise ConfigError(f"tta={self.tta}: choose one of {', '.join(TURNINGS)}")
         if self.axes not in AXES:
             raise ConfigError(f"task.axes={self.axes}: choose one of {', '.join(AXES)}")
         if not self.flat and self.axes != "z":

@@ -10,10 +10,12 @@ from cryoexp.tasks.base import Task
 
 @contextmanager
 def at_work(task: Task, device: torch.device) -> Iterator[torch.device]:
-    """Move a task to a device, in evaluation mode; afterwards it is where and as it was."""
-    before, training = task.device, task.training
+    """Move a task to a device, in evaluation mode; afterwards it is where and as it was, each layer in its own mode."""
+    before, modes = task.device, [(layer, layer.training) for layer in task.modules()]
     task.to(device).eval()
     try:
         yield device
     finally:
-        task.to(before).train(training)
+        task.to(before)
+        for layer, training in modes:
+            layer.training = training

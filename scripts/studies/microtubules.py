@@ -40,10 +40,12 @@ NAME = "microtubule"
 
 def main(arguments: list[str]) -> None:
     """Predict both crops and measure what was found."""
-    options = dict(a.split("=", 1) for a in arguments)
+    options = {key: value for key, _, value in (a.partition("=") for a in arguments)}
     own = {key: options.pop(key, None) for key in ("run", "output", "data")}
-    if not own["run"] or not own["output"] or any(not key.startswith("task.") for key in options):
-        raise ConfigError("usage: python scripts/studies/microtubules.py run=<run> output=<folder> [data=<folder>]")
+    if not own["run"] or not own["output"] or not all(key.startswith("task.") and options[key] for key in options):
+        raise ConfigError(
+            "usage: python scripts/studies/microtubules.py run=<run> output=<folder> [data=<folder>] [task.<key>=…]"
+        )
     folder = Path(own["data"] or Path(os.environ.get("CRYOEXP_TEST_DATA", "")) / "tomograms")
     missing = [name for name in AXES if not (folder / f"{name}.tif").is_file()]
     if missing:

@@ -10,8 +10,7 @@ def by_slices(net: Callable[[Tensor], Tensor], volumes: Tensor, neighbours: int)
     """Give every slice along z to a network for images.
 
     Its channels are the slice and ``neighbours`` slices on either side; the first and last slice are repeated beyond
-    the end. Volumes that come with these channels (windows of one slice, see `cryoexp.inference.views.Neighbours`) are
-    taken as they are.
+    the end. Volumes that come with these channels (see `cryoexp.inference.views.Neighbours`) are taken as they are.
 
     Args:
         net: maps `(b, 2 neighbours + 1, y, x)` to `(b, k, y, x)`.

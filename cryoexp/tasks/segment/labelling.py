@@ -16,7 +16,7 @@ from cryoexp.progress import console
 from cryoexp.tasks.segment.centroids import component_rows, write_centroids, write_csv
 from cryoexp.tasks.segment.components import find_components, remove_small
 from cryoexp.tasks.segment.skeletons import Kind, write_skeleton
-from cryoexp.tasks.segment.volume_files import COMPONENTS, LABELS, VolumeFiles, file_name
+from cryoexp.tasks.segment.volume_files import COMPONENTS, KINDS, LABELS, VolumeFiles, file_name
 
 LEAST = 1e-6  # a threshold of 0 would divide by it
 
@@ -50,6 +50,9 @@ class Kept:
         entropy: whether it is written too.
         minimum: voxels of the smallest component, by number of the class.
         skeletons: whether centrelines and middle surfaces are written.
+
+    Raises:
+        ConfigError: another way to write probabilities.
     """
 
     classes: list[str]
@@ -59,12 +62,16 @@ class Kept:
     minimum: dict[int, int]
     skeletons: bool
 
+    def __post_init__(self) -> None:
+        if self.probability not in KINDS:
+            raise ConfigError(f"task.probabilities={self.probability}: choose one of {', '.join(KINDS)}")
+
 
 def decide(probability: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
     """Choose a class for every voxel: the likeliest, or by a threshold for each.
 
-    With thresholds, a voxel is of the class whose probability exceeds its threshold by the largest factor, and
-    background where none reaches its own.
+    With thresholds, a voxel is of the class whose probability is the largest multiple of its threshold, and background
+    where none reaches its own. Slice by slice: a slab of all classes once more would double the memory.
 
     Args:
         probability: `(k, z, y, x)`, background first.
@@ -73,10 +80,15 @@ def decide(probability: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray
     Returns:
         `(z, y, x)` uint8.
     """
-    if thresholds is None:
-        return probability.argmax(0).astype(np.uint8)
-    ratio = probability[1:] / np.maximum(thresholds, LEAST).astype(np.float32).reshape(-1, 1, 1, 1)
-    return np.where(ratio.max(0) >= 1, ratio.argmax(0) + 1, 0).astype(np.uint8)
+    labels = np.empty(probability.shape[1:], np.uint8)
+    least = None if thresholds is None else np.maximum(thresholds, LEAST).astype(np.float32).reshape(-1, 1, 1)
+    for z, plane in enumerate(labels):
+        if least is None:
+            plane[:] = probability[:, z].argmax(0)
+        else:
+            ratio = probability[1:, z] / least
+            plane[:] = np.where(ratio.max(0) >= 1, ratio.argmax(0) + 1, 0)
+    return labels
 
 
 def write_tomogram(
@@ -94,20 +106,11 @@ def write_tomogram(
     Returns:
         Rows of the components of each class, see `component_rows`.
     """
-    volume = tomogram.volume
-    with VolumeFiles(folder, tomogram.name, kept.classes, volume, kept.probability, kept.entropy) as files:
+    with VolumeFiles(folder, tomogram.name, kept.classes, tomogram.volume, kept.probability, kept.entropy) as files:
         for first, slab in slabs:
             files.write(first, slab, decide(slab, thresholds))
         _remove_small(files.labels, tomogram.name, kept)
-    labels, rows = open_volume(files.paths[LABELS]).data, []
-    for number, name in enumerate(kept.classes[1:], start=1):
-        probability = open_volume(files.paths[name]).data if name in files.paths else None
-        joined = kept.kinds.connectivity(number)
-        components = find_components(labels, number, volume.voxel_size, 1, joined, probability)
-        rows.append(component_rows(components.table, tomogram.name, name, number, volume))
-        if kept.skeletons and number in kept.kinds.thin:
-            kind: Kind = "line" if number in kept.kinds.filaments else "sheet"
-            write_skeleton(folder, tomogram.name, name, components, kind, volume)
+    rows = [_write_class(number, tomogram, kept, files.paths, folder) for number in range(1, len(kept.classes))]
     write_csv(folder / file_name(tomogram.name, COMPONENTS, ".csv"), pd.concat(rows, ignore_index=True))
     return rows
 
@@ -132,16 +135,29 @@ def minimum_voxels(classes: Sequence[str], given: int | Mapping[str, int]) -> di
     Raises:
         ConfigError: below 0, or for what is no class.
     """
-    asked = dict.fromkeys(classes[1:], given) if isinstance(given, int) else dict(given)
+    asked = dict(given) if isinstance(given, Mapping) else dict.fromkeys(classes[1:], given)
     for name, voxels in asked.items():
-        if name not in classes[1:] or not isinstance(voxels, int) or voxels < 0:
+        if name not in classes[1:] or type(voxels) is not int or voxels < 0:
             raise ConfigError(
                 f"task.min_voxels: {name}: {voxels} must be a whole number for one of {', '.join(classes[1:])}"
             )
     return {classes.index(name): voxels for name, voxels in asked.items()}
 
 
+def _write_class(number: int, tomogram: Tomogram, kept: Kept, paths: Mapping[str, Path], folder: Path) -> pd.DataFrame:
+    """Find the components of one class in its files, and write its skeleton; what it takes is free afterwards."""
+    name, volume = kept.classes[number], tomogram.volume
+    probability = open_volume(paths[name]).data if name in paths else None
+    labels, joined = open_volume(paths[LABELS]).data, kept.kinds.connectivity(number)
+    components = find_components(labels, number, volume.voxel_size, 1, joined, probability)
+    if kept.skeletons and number in kept.kinds.thin:
+        kind: Kind = "line" if number in kept.kinds.filaments else "sheet"
+        write_skeleton(folder, tomogram.name, name, components, kind, volume)
+    return component_rows(components.table, tomogram.name, name, number, volume)
+
+
 def _remove_small(labels: np.ndarray, name: str, kept: Kept) -> None:
+    """Turn components below their minimum into background, in place, and say how many."""
     removed: dict[int, tuple[int, int]] = {}
     for joined in (6, 26):
         mine = {n: m for n, m in kept.minimum.items() if kept.kinds.connectivity(n) == joined}

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cryoexp.errors import DataError
 from cryoexp.inference.sliding import Slabs
 from cryoexp.inference.whole import Tomogram
 from cryoexp.tasks.segment.curves import average_precision, count_probabilities
 from cryoexp.tasks.segment.labelling import Kinds
-from cryoexp.tasks.segment.objects import ObjectCounts, add_counts, components_of, count_objects, objects_of
+from cryoexp.tasks.segment.objects import ObjectCounts, Objects, add_counts, components_of, count_objects, objects_of
 from cryoexp.tasks.segment.scores import IGNORE, confusion, mean_scores, voxel_scores
 from cryoexp.tasks.segment.thin_scores import centreline_dice, surface_dice
 
@@ -71,7 +72,7 @@ class Counting:
 def measure(
     labels: np.ndarray, curves: np.ndarray, tomogram: Tomogram, classes: Sequence[str], kinds: Kinds, tolerance: float
 ) -> Measured:
-    """Compare the labels of a tomogram with the truth.
+    """Compare the labels of a tomogram with the truth, which is read into memory; objects take 4 bytes a voxel more.
 
     Args:
         labels: `(z, y, x)` predicted classes, mapped.
@@ -80,9 +81,19 @@ def measure(
         classes: their names, background first.
         kinds: of them.
         tolerance: voxels within which surfaces count as equal.
+
+    Raises:
+        DataError: labels and truth have different shapes.
     """
-    truth = np.asarray(tomogram.truth[:]).astype(np.uint8)
-    seen = None if not (truth == IGNORE).any() else truth != IGNORE
+    if labels.shape != tuple(tomogram.truth.shape):
+        raise DataError(
+            f"{tomogram.name}: labels of {labels.shape} voxels, the truth has {tuple(tomogram.truth.shape)}"
+        )
+    truth = np.empty(labels.shape, np.uint8)
+    for z in range(0, len(truth), SLICES):
+        truth[z : z + SLICES] = tomogram.truth[z : z + SLICES]
+    seen = truth != IGNORE
+    seen = None if seen.all() else seen
     counts = sum(
         confusion(labels[z : z + SLICES], truth[z : z + SLICES], len(classes)) for z in range(0, len(truth), SLICES)
     )
@@ -92,21 +103,21 @@ def measure(
         thin[f"surface_dice_{classes[number]}"] = surface_dice(found, true, tolerance, seen)
         thin[f"cldice_{classes[number]}"] = centreline_dice(found, true, seen)
     for number in kinds.particles:
-        numbers = np.where((truth == number) | (truth == IGNORE), np.asarray(tomogram.instances[:]), 0)
-        if numbers.any():  # without numbers objects are not known
-            objects[classes[number]] = count_objects(components_of(labels == number, seen), objects_of(numbers, seen))
+        true_objects = _true_objects(number, truth, tomogram.instances, seen)
+        if true_objects is not None:
+            objects[classes[number]] = count_objects(components_of(labels == number, seen), true_objects)
     return Measured(tomogram.name, np.asarray(counts), curves, thin, objects)
 
 
 def pooled(measured: Sequence[Measured], classes: Sequence[str]) -> Scores:
     """Score all tomograms together: voxels, curves and objects are added up, of surfaces the mean is taken."""
     counts, curves = sum(m.confusion for m in measured), sum(m.curves for m in measured)
-    objects = {n: add_counts([m.objects[n] for m in measured if n in m.objects]) for m in measured for n in m.objects}
-    mean = mean_scores([m.scores(classes) for m in measured])
-    thin = mean_scores([m.thin for m in measured])
-    scores = voxel_scores(np.asarray(counts), classes)
-    scores |= curve_scores(np.asarray(curves), classes) | thin | object_scores(objects)
-    return {name: float(value) for name, value in {**scores, "miou_tomogram_mean": mean["miou"]}.items()}
+    names = dict.fromkeys(name for m in measured for name in m.objects)
+    objects = {name: add_counts([m.objects[name] for m in measured if name in m.objects]) for name in names}
+    scores = voxel_scores(np.asarray(counts), classes) | curve_scores(np.asarray(curves), classes)
+    scores |= mean_scores([m.thin for m in measured]) | object_scores(objects)
+    scores["miou_tomogram_mean"] = mean_scores([voxel_scores(m.confusion, classes) for m in measured])["miou"]
+    return {name: float(value) for name, value in scores.items()}
 
 
 def curve_scores(counts: np.ndarray, classes: Sequence[str]) -> Scores:
@@ -120,8 +131,28 @@ def object_scores(objects: dict[str, ObjectCounts]) -> Scores:
 
 
 def write_table(measured: Sequence[Measured], classes: Sequence[str], path: Path) -> None:
-    """Write a row of scores a tomogram, their mean, and those of all voxels together."""
-    rows = [{"tomogram": m.name, **m.scores(classes)} for m in measured]
-    rows.append({"tomogram": "mean", **mean_scores([m.scores(classes) for m in measured])})
-    rows.append({"tomogram": "pooled", **pooled(measured, classes)})
-    pd.DataFrame(rows).drop(columns="miou_tomogram_mean").to_csv(path, index=False, float_format="%.4f")
+    """Write a row of scores a tomogram, their mean, and those of all voxels together; what is not known is empty."""
+    each = [m.scores(classes) for m in measured]
+    whole = pooled(measured, classes)
+    del whole["miou_tomogram_mean"]  # it stands in the row of means
+    absent = dict.fromkeys((name for scores in each for name in scores), float("nan"))
+    mean = mean_scores([absent | scores for scores in each])  # objects may be known of some tomograms only
+    rows = [*zip([m.name for m in measured], each, strict=True), ("mean", mean), ("pooled", whole)]
+    table = pd.DataFrame([{"tomogram": name, **scores} for name, scores in rows])
+    table.to_csv(path, index=False, float_format="%.4f")
+
+
+def _true_objects(number: int, truth: np.ndarray, instances: Any, seen: np.ndarray | None) -> Objects | None:
+    """Measure the numbered objects of a class; None where they are not known.
+
+    They are where some of its voxels have a number, or where it has no voxels and others have numbers.
+    """
+    if instances is None:
+        return None
+    numbers, numbered = np.zeros(truth.shape, np.int32), False
+    for z in range(0, len(truth), SLICES):
+        labels, part = truth[z : z + SLICES], np.asarray(instances[z : z + SLICES])
+        np.copyto(numbers[z : z + SLICES], part, where=(labels == number) | (labels == IGNORE), casting="same_kind")
+        numbered = numbered or bool(part.any())
+    found = objects_of(numbers, seen)
+    return found if len(found.voxels) or (numbered and not (truth == number).any()) else None

@@ -97,6 +97,8 @@ class Segment(Task):
             raise ConfigError(
                 f"task.neighbours={neighbours} is for networks that see slices, and {name_of(self.net)} sees volumes"
             )
+        if surface_tolerance < 0:
+            raise ConfigError(f"task.surface_tolerance={surface_tolerance}: give 0 voxels or more")
         if decide not in get_args(Decide):
             raise ConfigError(f"task.decide={decide}: choose one of {', '.join(get_args(Decide))}")
         self.kinds = Kinds(*(matching(classes, patterns) for patterns in (membranes, filaments, particles)))
@@ -112,6 +114,8 @@ class Segment(Task):
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
         """One channel, or those of a slice and its neighbours; a logit a class out."""
+        if config["neighbours"] < 0:
+            raise ConfigError(f"task.neighbours={config['neighbours']}: give 0 slices or more")
         return {"in_channels": info.channels * (2 * config["neighbours"] + 1), "out_channels": len(info.classes)}
 
     def setup(self, stage: str) -> None:
@@ -191,8 +195,7 @@ class Segment(Task):
 
     def way(self, tta: str, batch_size: int, device: torch.device) -> Way:
         """Say how the network goes over tomograms."""
-        z, y, x = self.window
-        return Way((z, y, x), self.overlap, self.axes, tta, self.flat, self.neighbours, batch_size, device)
+        return Way(tuple(self.window), self.overlap, self.axes, tta, self.flat, self.neighbours, batch_size, device)
 
     def slabs(self, tomogram: Tomogram, way: Way, scratch: Path) -> Slabs:
         """Yield the probabilities of a tomogram's voxels from top to bottom."""

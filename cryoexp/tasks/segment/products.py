@@ -117,7 +117,7 @@ def _draw(
         write_slices(
             figures / f"{file_name(tomogram.name, 'slices', '')}{SUFFIX}",
             tomogram.volume.data,
-            {"truth": _bytes(tomogram.truth[:]), "prediction": _bytes(labels_of(tomogram, predictions))},
+            {"truth": _bytes(tomogram.truth), "prediction": _bytes(labels_of(tomogram, predictions))},
             classes,
             voxel_size=tomogram.volume.voxel_size,
             title=f"test tomogram {tomogram.name}",
@@ -140,6 +140,8 @@ def _draw(
         )
 
 
-def _bytes(labels: np.ndarray) -> np.ndarray:
-    """Class numbers as uint8; the bytes of int8 are the same."""
+def _bytes(labels: Any) -> Any:
+    """Class numbers as uint8, mapped or made where they are indexed as before; the bytes of int8 are the same."""
+    if labels.dtype == np.uint8:
+        return labels
     return labels.view(np.uint8) if labels.dtype == np.int8 else np.asarray(labels).astype(np.uint8)
