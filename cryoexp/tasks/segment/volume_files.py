@@ -48,7 +48,7 @@ class VolumeFiles:
         self, folder: Path, name: str, classes: Sequence[str], like: Volume, kind: str = "float16", entropy: bool = True
     ) -> None:
         if kind not in KINDS:
-            raise ConfigError(f"task.probability={kind}: choose one of {', '.join(KINDS)}")
+            raise ConfigError(f"task.probabilities={kind}: choose one of {', '.join(KINDS)}")
         if not 2 <= len(classes) <= MOST:
             raise ConfigError(f"{len(classes)} classes: labels take 2 to {MOST}, background among them")
         file_names([name], classes)

@@ -6,6 +6,7 @@ import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cryoexp.data.patch_samples import View
 from cryoexp.errors import ConfigError, DataError
@@ -55,6 +56,7 @@ def task(slabs=knowing):
         kinds=KINDS,
         surface_tolerance=1.0,
         curves=np.zeros(0),
+        thresholds=torch.full((len(CLASSES) - 1,), 0.5),
     )
 
 
