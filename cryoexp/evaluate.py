@@ -100,6 +100,10 @@ def on_files(
         raise ConfigError("open_set=true is for a dataset of conf/dataset, not for one given by its path")
     if others:
         raise ConfigError(f"{' '.join(others)}: of no meaning for a dataset given by its path")
+    if trained.task.takes_any_size:
+        raise ConfigError(
+            f"dataset={keys.dataset}: read tomograms with labels as dataset=tomograms_mrc dataset.path={keys.dataset}"
+        )
     request = Request(
         input=keys.dataset,
         training=Training.from_passport(trained.passport),
@@ -205,6 +209,8 @@ def check_held_out(trained_on: DictConfig, dataset: DictConfig, split: str) -> N
     """
     if split == "train" or trained_on.get("seed") is None or trained_on.seed != dataset.get("seed"):
         return
+    if trained_on._target_ != dataset._target_:
+        return  # other data altogether
     for key in DEALT:
         if key in trained_on and key in dataset and trained_on[key] != dataset[key]:
             raise ConfigError(

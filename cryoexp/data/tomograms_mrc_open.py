@@ -217,7 +217,7 @@ def _parts(
         slices = [(i, int(z)) for i in mine for z in np.flatnonzero(kept[i].counts.any(1))]
         slabs = cut(slices, names, split)
         if slabs is None:
-            text = f"{source}: {len(slices)} annotated slices, too few to cut it into {', '.join(names)}"
+            text = f"{source}: {len(slices)} annotated slices, too few for {', '.join(names)}: one each at least"
             problems.add("too few slices", text)
             continue
         for name, slab in slabs.items():

@@ -41,7 +41,7 @@ def axes_slabs(
 
     Args:
         predict: maps windows `(b, 2k + 1, z, y, x)`, of which the last two axes span the slices, to `(b, channels out,
-            z, y, x)`; see `cryoexp.inference.views.slicewise` for networks of images.
+            z, y, x)`; see `cryoexp.tasks.segment.inputs` for networks of images.
         source: `(z, y, x)`, anything that can be sliced like a NumPy array.
         tile: two edges of the windows within a slice, in voxels.
         overlap: of neighbouring windows within a slice, as a share of the tile.

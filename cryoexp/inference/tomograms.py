@@ -26,6 +26,7 @@ from cryoexp.progress import console
 
 COLUMN = "rlnTomoReconstructedTomogram"
 SLICES = 16  # read at once
+FLAT = 1e-6  # of the mean, below which a standard deviation is rounding
 
 
 def find_tomograms(request: Request) -> list[tuple[str, Path]]:
@@ -115,13 +116,15 @@ def normaliser(training: Training, contrast: str | None, volume: Any) -> Predict
     if normalise.kind != "volume":
         return lambda given: normalise(sign * given)
     mean, std = moments(_slices(volume))
+    if std <= FLAT * abs(mean):
+        console.print("input   a tomogram is constant: what is found in it means nothing")
     return lambda given: (given - mean) * (sign / max(std, 1e-8))
 
 
 def _open(path: Path, name: str, request: Request) -> Tomogram:
     volume = _mapped(path, request.voxel_size)
     step = request.training.step(volume.voxel_size, path)
-    roi = _roi(request.roi, path, volume)
+    roi = _roi(request.roi, name, path, volume)
     if not all(np.isfinite(plane).all() for plane in volume.data):
         raise DataError(f"{path}: holds NaN or infinite values")
     if step != 1:
@@ -160,14 +163,14 @@ def _slices(volume: Any) -> Iterator[np.ndarray]:
         yield from volume[first : first + SLICES]
 
 
-def _roi(given: str | None, path: Path, volume: Volume) -> Any:
+def _roi(given: str | None, name: str, path: Path, volume: Volume) -> Any:
     """Map the region of interest of a tomogram: a file, one by its name in a folder, or a pattern with {name}."""
     if given is None:
         return None
-    place = Path(given.replace("{name}", stem(path))).expanduser()
+    place = Path(given.replace("{name}", name)).expanduser()
     if place.is_dir():
-        names = (f"{stem(path)}__roi", stem(path))
-        fit = [p for name in names for p in volumes_in(place) if stem(p) == name and not p.samefile(path)]
+        names = (f"{name}__roi", name)
+        fit = [p for wanted in names for p in volumes_in(place) if stem(p) == wanted and not p.samefile(path)]
         if not fit:
             raise DataError(f"{path}: no region of interest in roi={given}. Name it {names[0]}.mrc, or as the tomogram")
         place = fit[0]

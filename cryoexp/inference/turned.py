@@ -13,7 +13,7 @@ Depth = Literal["window", "channels", "none"]
 TURNINGS: tuple[Augmentation, ...] = ("none", "y180", "d2", "d2h")
 
 
-def turned(predict: Predict, kind: Augmentation, *, depth: Depth = "window", variance: bool = False) -> Predict:
+def turned(predict: Predict, kind: Augmentation, *, depth: Depth = "window") -> Predict:
     """Average a predictor of windows over turned and mirrored copies, one at a time.
 
     The operations are those that keep the missing wedge (`cryoexp.data.augment`): 2 of y180, 4 of d2, 8 of d2h; each
@@ -26,12 +26,9 @@ def turned(predict: Predict, kind: Augmentation, *, depth: Depth = "window", var
         depth: what a mirror along z does: window (3D networks) reverses the window; channels (neighbouring slices as
             channels, see `cryoexp.inference.views.Neighbours`) reverses the window and the channels; none (single
             images) leaves it out.
-        variance: whether a channel is added with the variance over the copies, summed over the k channels, and halved
-            where there are several: with two classes that of either one's probability, at most 0.25; for more at most
-            0.5.
 
     Returns:
-        A function of `(b, c, z, y, x)` that gives `(b, k, z, y, x)`, or `(b, k + 1, z, y, x)` with the variance.
+        A function of `(b, c, z, y, x)` that gives `(b, k, z, y, x)`.
 
     Raises:
         ConfigError: another kind.
@@ -39,20 +36,14 @@ def turned(predict: Predict, kind: Augmentation, *, depth: Depth = "window", var
     group = _distinct(kind, depth)
 
     def windows(given: Tensor) -> Tensor:
-        mean = _predict(predict, given, group[0], depth).float()
-        if len(group) == 1 and not variance:
+        first, *others = group
+        mean = _predict(predict, given, first, depth).float()
+        if not others:
             return mean
-        # clones: the predictor may return what it was given; Welford's sums: copies that agree have no variance at all
-        mean, squares = mean.clone(), torch.zeros_like(mean)
-        for count, operation in enumerate(group[1:], 2):
-            change = _predict(predict, given, operation, depth).float() - mean
-            mean += change / count
-            if variance:
-                squares += change.square_().mul_((count - 1) / count)
-        if not variance:
-            return mean
-        spread = squares.sum(1, keepdim=True) / (len(group) * min(2, squares.shape[1]))
-        return torch.cat([mean, spread], 1)
+        mean = mean.clone()  # the predictor may return what it was given
+        for operation in others:
+            mean += _predict(predict, given, operation, depth)
+        return mean / len(group)
 
     return windows
 

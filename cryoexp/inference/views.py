@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cryoexp.errors import ConfigError
-from cryoexp.inference.sliding import Predict
 
 Order = tuple[int, int, int]
 
@@ -62,25 +59,6 @@ class Neighbours:
         first, last = (int(wanted.min()), int(wanted.max()) + 1) if wanted.size else (0, 0)
         read = np.asarray(self.source[(slice(first, last), *inside)])
         return read[wanted - first]
-
-
-def slicewise(predict: Predict, at_once: int = 16) -> Predict:
-    """Make a predictor of images one of windows: every slice by itself.
-
-    Args:
-        predict: maps `(b, c, y, x)` to `(b, k, y, x)`.
-        at_once: images that it is given together.
-
-    Returns:
-        A function of `(b, c, z, y, x)` that gives `(b, k, z, y, x)`.
-    """
-
-    def windows(given: Tensor) -> Tensor:
-        images = given.transpose(1, 2).flatten(0, 1)
-        answers = torch.cat([predict(part) for part in images.split(at_once)])
-        return answers.unflatten(0, (len(given), given.shape[2])).transpose(1, 2)
-
-    return windows
 
 
 def spans_of(key: Any, shape: Sequence[int]) -> tuple[slice, ...]:

@@ -8,7 +8,14 @@ from torch import nn
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference import axes as module
 from cryoexp.inference.axes import axes_slabs, axes_window_count
-from cryoexp.inference.views import Neighbours, Permuted, slicewise
+from cryoexp.inference.views import Neighbours, Permuted
+from cryoexp.tasks.segment.inputs import by_slices
+
+
+def slicewise(net):
+    """A predictor of windows that sees slice by slice."""
+    return lambda given: by_slices(net, given, 0)
+
 
 OPTIONS = {"tile": (16, 16), "overlap": 0.5, "batch_size": 3, "blending": "gaussian"}
 SHAPE = (19, 23, 37)

@@ -8,7 +8,14 @@ from torch import nn
 from cryoexp.errors import ConfigError
 from cryoexp.inference.sliding import predict_array
 from cryoexp.inference.turned import turned
-from cryoexp.inference.views import Neighbours, slicewise
+from cryoexp.inference.views import Neighbours
+from cryoexp.tasks.segment.inputs import by_slices
+
+
+def slicewise(net):
+    """A predictor of windows that sees slice by slice."""
+    return lambda given: by_slices(net, given, 0)
+
 
 KINDS = {"none": 1, "y180": 2, "d2": 4, "d2h": 8}
 
@@ -49,29 +56,22 @@ def test_a_mirror_of_the_window_is_a_mirror_of_the_answer(net):
     torch.testing.assert_close(turned(net, "y180")(given.flip(half_turn)), turned(net, "y180")(given).flip(half_turn))
 
 
-def test_a_pointwise_network_stays_what_it_is_and_has_no_variance():
+def test_a_pointwise_network_stays_what_it_is():
     given = window(2, 1, 3, 4, 5)
     before = given.clone()
-    out = turned(lambda x: x, "d2h", variance=True)(given)
-    torch.testing.assert_close(out[:, :1], given)
-    assert (out[:, 1] == 0).all()
+    torch.testing.assert_close(turned(lambda x: x, "d2h")(given), given)
     torch.testing.assert_close(given, before)
 
 
-def test_the_mean_and_the_variance_are_those_of_the_copies():
+def test_the_mean_is_that_of_the_copies():
     """A network that answers by the place in the window: copies disagree in a known way."""
 
     def place(given):
         ramp = torch.linspace(0, 1, given.shape[4]).expand(given.shape)
         return torch.cat([ramp, 1 - ramp], 1)
 
-    out = turned(place, "y180", variance=True)(torch.zeros(1, 1, 2, 3, 5))
-    torch.testing.assert_close(out[:, :2], torch.full((1, 2, 2, 3, 5), 0.5))
-    x = torch.linspace(0, 1, 5)
-    torch.testing.assert_close(out[0, 2, 0, 0], (x - 0.5) ** 2)  # of one class: half the sum over the two
-    assert out[0, 2].max() == 0.25
-    single = turned(lambda given: place(given)[:, :1], "y180", variance=True)(torch.zeros(1, 1, 2, 3, 5))
-    torch.testing.assert_close(single[0, 1, 0, 0], (x - 0.5) ** 2)
+    out = turned(place, "y180")(torch.zeros(1, 1, 2, 3, 5))
+    torch.testing.assert_close(out, torch.full((1, 2, 2, 3, 5), 0.5))
 
 
 @pytest.mark.parametrize(("kind", "copies"), [("none", 1), ("y180", 2), ("d2", 4), ("d2h", 4)])
@@ -93,15 +93,6 @@ def test_neighbouring_slices_turn_with_the_window():
     predict = turned(lambda given: given[:, 2:], "d2h", depth="channels")
     out = predict_array(predict, Neighbours(volume, 1), **options)[0]
     np.testing.assert_allclose(out[1:-1], (volume[:-2] + volume[2:]) / 2, atol=1e-6)
-
-
-def test_windows_with_variance_go_through_a_volume(net):
-    volume = np.random.default_rng(0).standard_normal((5, 13, 11), dtype=np.float32)
-    options = {"window": (8, 8, 8), "overlap": 0.5, "batch_size": 2, "blending": "gaussian"}
-    out = predict_array(turned(net, "d2", variance=True), volume, **options)
-    assert out.shape == (4, 5, 13, 11)
-    np.testing.assert_allclose(out[:3].sum(0), 1, rtol=1e-5)
-    assert (out[3] > 0).all()
 
 
 def test_the_cube_is_refused(net):

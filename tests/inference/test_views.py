@@ -8,7 +8,14 @@ from torch import nn
 from cryoexp.data.patch_samples import View
 from cryoexp.errors import ConfigError
 from cryoexp.inference.sliding import predict_array
-from cryoexp.inference.views import Neighbours, Permuted, slicewise
+from cryoexp.inference.views import Neighbours, Permuted
+from cryoexp.tasks.segment.inputs import by_slices
+
+
+def slicewise(net):
+    """A predictor of windows that sees slice by slice."""
+    return lambda given: by_slices(net, given, 0)
+
 
 SHAPE = (7, 11, 5)
 KEYS = [..., (..., slice(2, 5), slice(1, 4), slice(0, 2)), slice(0, 2), (slice(None), slice(3, 99)), (slice(2, 2),)]
@@ -53,7 +60,7 @@ def test_a_network_of_images_in_windows_is_that_on_whole_slices(source):
     torch.manual_seed(0)
     net = nn.Conv2d(3, 2, 3, padding=1)
     options = {"overlap": (0, 0.5, 0.5), "margin": (0, 1, 1), "batch_size": 3, "blending": "gaussian"}
-    out = predict_array(slicewise(net, at_once=4), Neighbours(given, 1), window=(3, 6, 4), **options)
+    out = predict_array(slicewise(net), Neighbours(given, 1), window=(3, 6, 4), **options)
     with torch.inference_mode():
         whole = net(torch.from_numpy(Neighbours(values, 1)[...]).transpose(0, 1)).transpose(0, 1)
     np.testing.assert_allclose(out, whole.numpy(), atol=1e-5)

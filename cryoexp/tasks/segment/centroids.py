@@ -45,7 +45,7 @@ def with_places(table: pd.DataFrame, like: Volume) -> pd.DataFrame:
 
 
 def write_csv(path: Path, rows: pd.DataFrame) -> None:
-    """Write a table; the file appears whole or not at all. Places to 0.001, NaN as nothing."""
+    """Write a table; the file appears whole or not at all. Four digits behind the point, NaN as nothing."""
     with replacing(path) as temporary:
         rows.to_csv(temporary, index=False, float_format=_digits)
 

@@ -18,8 +18,6 @@ from cryoexp.tasks.segment.components import find_components, remove_small
 from cryoexp.tasks.segment.skeletons import Kind, write_skeleton
 from cryoexp.tasks.segment.volume_files import COMPONENTS, KINDS, LABELS, VolumeFiles, file_name
 
-LEAST = 1e-6  # a threshold of 0 would divide by it
-
 
 @dataclass(frozen=True)
 class Kinds:
@@ -70,8 +68,8 @@ class Kept:
 def decide(probability: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray:
     """Choose a class for every voxel: the likeliest, or by a threshold for each.
 
-    With thresholds, a voxel is of the class whose probability is the largest multiple of its threshold, and background
-    where none reaches its own. Slice by slice: a slab of all classes once more would double the memory.
+    With thresholds, a voxel is of the likeliest of the classes that reach their own, and background where none does.
+    Slice by slice: a slab of all classes once more would double the memory.
 
     Args:
         probability: `(k, z, y, x)`, background first.
@@ -81,13 +79,13 @@ def decide(probability: np.ndarray, thresholds: np.ndarray | None) -> np.ndarray
         `(z, y, x)` uint8.
     """
     labels = np.empty(probability.shape[1:], np.uint8)
-    least = None if thresholds is None else np.maximum(thresholds, LEAST).astype(np.float32).reshape(-1, 1, 1)
+    least = None if thresholds is None else thresholds.astype(np.float32).reshape(-1, 1, 1)
     for z, plane in enumerate(labels):
         if least is None:
             plane[:] = probability[:, z].argmax(0)
         else:
-            ratio = probability[1:, z] / least
-            plane[:] = np.where(ratio.max(0) >= 1, ratio.argmax(0) + 1, 0)
+            reached = np.where(probability[1:, z] >= least, probability[1:, z], -1)
+            plane[:] = np.where(reached.max(0) >= 0, reached.argmax(0) + 1, 0)
     return labels
 
 
@@ -109,7 +107,7 @@ def write_tomogram(
     with VolumeFiles(folder, tomogram.name, kept.classes, tomogram.volume, kept.probability, kept.entropy) as files:
         for first, slab in slabs:
             files.write(first, slab, decide(slab, thresholds))
-        _remove_small(files.labels, tomogram.name, kept)
+        _remove_small(files.labels, tomogram, kept)
     rows = [_write_class(number, tomogram, kept, files.paths, folder) for number in range(1, len(kept.classes))]
     write_csv(folder / file_name(tomogram.name, COMPONENTS, ".csv"), pd.concat(rows, ignore_index=True))
     return rows
@@ -126,6 +124,7 @@ def write_particles(
 
 def matching(classes: Sequence[str], patterns: Sequence[str]) -> list[int]:
     """Return the numbers of the classes, background apart, whose names fit one of the patterns."""
+    patterns = [patterns] if isinstance(patterns, str) else patterns
     return [i for i, name in enumerate(classes) if i and any(fnmatch(name, pattern) for pattern in patterns)]
 
 
@@ -156,14 +155,15 @@ def _write_class(number: int, tomogram: Tomogram, kept: Kept, paths: Mapping[str
     return component_rows(components.table, tomogram.name, name, number, volume)
 
 
-def _remove_small(labels: np.ndarray, name: str, kept: Kept) -> None:
-    """Turn components below their minimum into background, in place, and say how many."""
+def _remove_small(labels: np.ndarray, tomogram: Tomogram, kept: Kept) -> None:
+    """Turn components below their minimum into background, in place, and say how many; finer voxels are more."""
     removed: dict[int, tuple[int, int]] = {}
+    least = {n: round(voxels * tomogram.step**3) for n, voxels in kept.minimum.items()}
     for joined in (6, 26):
-        mine = {n: m for n, m in kept.minimum.items() if kept.kinds.connectivity(n) == joined}
+        mine = {n: m for n, m in least.items() if kept.kinds.connectivity(n) == joined}
         removed |= {n: c for n, c in remove_small(labels, mine, len(kept.classes), joined).items() if n in mine}
     said = [
         f"{count} of {kept.classes[n]} ({voxels:,} voxels)" for n, (count, voxels) in sorted(removed.items()) if count
     ]
     if said:
-        console.print(f"removed from {name}, below task.min_voxels: {', '.join(said)}")
+        console.print(f"removed from {tomogram.name}, below task.min_voxels: {', '.join(said)}")

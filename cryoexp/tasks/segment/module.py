@@ -32,6 +32,7 @@ from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase
 
 Decide = Literal["argmax", "thresholds"]
+LOWEST = 0.05  # threshold: a network that hardly knows a class would do best to see it nearly everywhere
 BATCH = 20  # windows at once in the test
 
 
@@ -163,11 +164,11 @@ class Segment(Task):
             counted = [Counting(self.slabs(t, way, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
             self.curves = np.sum([one.exhaust() for one in counted], 0)
         found = [best_threshold(mine) for mine in self.curves[1:]]
-        values = torch.tensor([t if np.isfinite(t) else 0.5 for t, _ in found])
+        values = torch.tensor([min(max(t, LOWEST), 1 - LOWEST) if np.isfinite(t) else 0.5 for t, _ in found])
         self.thresholds.copy_(values)
         said = ", ".join(
-            f"{name} {t:.2f} (Dice {f1:.3f})" if np.isfinite(t) else f"{name} is not there"
-            for name, (t, f1) in zip(self.info.classes[1:], found, strict=True)
+            f"{name} {t:.2f} (Dice {f1:.3f})" if np.isfinite(best) else f"{name} is not there"
+            for name, t, (best, f1) in zip(self.info.classes[1:], values.tolist(), found, strict=True)
         )
         used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
         return [f"thresholds of best Dice on validation: {said}{used}"]

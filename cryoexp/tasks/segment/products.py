@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from cryoexp import plotting
 from cryoexp.inference.whole import Tomogram, Way
@@ -124,6 +125,7 @@ def _draw(
             average=AVERAGE,
         )
     counts = np.asarray(sum(m.confusion for m in measured))
+    pd.DataFrame(counts, classes, classes).to_csv(predictions / "confusion_matrix.csv", index_label="true")
     plotting.draw_confusion(counts, classes, figures / "confusion_matrix.png", title=share_right(counts))
     scores = [pooled(measured, classes), *(m.scores(classes) for m in measured)]
     dice = np.array([[np.nan, *(one[f"dice_{name}"] for name in classes[1:])] for one in scores])
