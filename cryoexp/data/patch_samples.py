@@ -19,7 +19,7 @@ from cryoexp.seeds import numpy_generator, torch_generator
 
 Corner = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
-SHIFT = 7  # slices by which patches as tall as the tomogram are moved: strides of networks are 8 in all, or less
+SHIFT = 7  # voxels by which patches as large as the tomogram are moved: strides of networks are 8 in all, or less
 TRIES = 20  # at a place where something is labelled, before one is chosen that is
 
 
@@ -232,14 +232,13 @@ class PatchSamples(Samples):
     def _room(self, number: int) -> Tensor:
         """How far a patch of training can begin from the first voxel of the region.
 
-        Where only some slices are annotated, one as tall as the region is moved all the same, and mirrored at its end:
-        networks that stride tell slices apart by their place on the coarse grid, and would learn but the places of
-        those.
+        One that is as large as the region is moved all the same, and mirrored at its end: networks that stride tell
+        voxels apart by their place on their coarse grid, and where only some slices are annotated they would learn
+        but the places of these.
         """
-        region = self.regions[number]
-        room = [max(0, n - p) for n, p in zip(region.size, self.patch, strict=True)]
-        if not room[0] and region.slices is not None and not region.slices[region.first : region.last].all():
-            room[0] = min(SHIFT, region.size[0] // 4)
+        room = [
+            n - p if n > p else min(SHIFT, n // 4) for n, p in zip(self.regions[number].size, self.patch, strict=True)
+        ]
         return torch.tensor(room)
 
     def _corner(self, number: int, offset: Tensor) -> Corner:
