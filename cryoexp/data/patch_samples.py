@@ -99,6 +99,7 @@ class PatchSamples(Samples):
         balance: share of the training patches around a voxel of a class drawn evenly (background apart); the voxel
             lies anywhere in the patch, so that nothing is learned from its place.
         operations: how many augmentations to choose from.
+        jitter: see `cryoexp.data.patches.PatchData`.
         seed: of the draws.
     """
 
@@ -112,11 +113,12 @@ class PatchSamples(Samples):
         per_tomogram: int,
         balance: float,
         operations: int,
+        jitter: float,
         seed: int,
     ) -> None:
         self.regions, self.patch, self.classes = list(regions), patch, classes
         self.training, self.balance, self.operations, self.seed = training, balance, operations, seed
-        self.each = per_tomogram
+        self.each, self.jitter = per_tomogram, jitter
         self.places: Places | None = None
 
     @cached_property
@@ -205,8 +207,16 @@ class PatchSamples(Samples):
             "instance": _filled(self.read_instances(number, window), missing, 0).int(),
             "index": torch.tensor(region.item),
             "corner": torch.tensor(corner),
+            "jitter": self._jitter(generator),
         }
         return found if choice is None else {**found, "operation": choice}
+
+    def _jitter(self, generator: Generator | None) -> Tensor:
+        """Strength of the noise, gain and offset of a patch; 1, 1 and 0 where nothing varies."""
+        if generator is None or not self.jitter:
+            return torch.tensor([1.0, 1.0, 0.0])
+        strength, gain, offset = self.jitter * torch.randn(3, generator=generator)
+        return torch.stack([strength.exp(), (gain / 2).exp(), offset / 2])
 
     def _draw(self, number: int, generator: Generator) -> tuple[int, Corner]:
         """Draw a tomogram and a place in it: around a voxel of a class, or anywhere."""

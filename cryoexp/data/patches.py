@@ -29,6 +29,8 @@ class PatchData(DataModule):
         balance: share of the training patches around a voxel of a class drawn evenly.
         train_slices: so many annotated slices of all training tomograms together, evenly spread; None: all.
         augment: see `cryoexp.data.augment`.
+        jitter: how much strength of the noise, gain and offset of training patches vary: the standard deviation of the
+            logarithm of the first, of half of it that of the others.
         normalise: volume (each tomogram), dataset (the training tomograms together) or none.
         shared: see `DataModule`.
     """
@@ -46,6 +48,7 @@ class PatchData(DataModule):
         balance: float,
         train_slices: int | None,
         augment: Augmentation,
+        jitter: float,
         normalise: Normalisation,
         **shared: Any,
     ) -> None:
@@ -58,6 +61,9 @@ class PatchData(DataModule):
         if train_slices is not None and train_slices < 1:
             raise ConfigError(f"dataset.train_slices={train_slices}: give a number from 1 on, or null for all")
         self.patch, self.patches, self.balance, self.train_slices = patch, patches, balance, train_slices
+        if not 0 <= jitter <= 2:
+            raise ConfigError(f"dataset.jitter={jitter}: give 0 for none, up to 2")
+        self.jitter = jitter
         self.operations, self.normalise = operations(augment), Normalise(normalise)
         if augment == "cube" and len({*patch}) > 1:
             raise ConfigError(
@@ -71,7 +77,8 @@ class PatchData(DataModule):
 
     def finish(self, batch: Batch) -> Batch:
         """Add noise, normalise, augment."""
-        volumes = self.normalised(batch["signal"] + batch["noise"], batch["index"])
+        strength, gain, offset = (value.view(-1, 1, 1, 1, 1) for value in batch["jitter"].unbind(1))
+        volumes = self.normalised(batch["signal"] + strength * batch["noise"], batch["index"]) * gain + offset
         out = {"volume": volumes, **{k: batch[k] for k in ("label", "instance", "index", "corner")}}
         if "operation" in batch:
             for key in ("volume", "label", "instance"):
@@ -105,6 +112,7 @@ class PatchData(DataModule):
             "per_tomogram": self.patches,
             "balance": self.balance,
             "operations": len(self.operations) if training else 1,
+            "jitter": self.jitter if training else 0.0,
             "seed": self.run_seed,
         }
 

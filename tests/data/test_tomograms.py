@@ -324,3 +324,23 @@ def test_a_missing_volume_is_named(make, data, tmp_path):
     broken.setup()
     with pytest.raises(DataError, match=r"clean\.mrc: no such file"):
         broken.splits["train"].__getitems__([Draw(0, 0)])
+
+
+def test_jitter_is_for_training_alone_and_what_it_says(make):
+    plain, varied = make("dataset.augment=none"), make("dataset.augment=none", "dataset.jitter=0.5")
+    for data in (plain, varied):
+        data.setup()
+    draws = [Draw(0, i) for i in range(4)]
+    batches = [data.splits["train"].__getitems__(draws) for data in (plain, varied)]
+    assert (batches[0]["jitter"] == torch.tensor([1.0, 1.0, 0.0])).all()
+    assert (varied.splits["val"].__getitems__([Draw(0, 0)])["jitter"] == torch.tensor([1.0, 1.0, 0.0])).all()
+    strength, gain, offset = (v.view(-1, 1, 1, 1, 1) for v in batches[1]["jitter"].unbind(1))
+    assert len({*strength.flatten().tolist(), *gain.flatten().tolist(), *offset.flatten().tolist()}) == 12
+    batch = batches[1]
+    noisy = plain.normalised(batch["signal"] + strength * batch["noise"], batch["index"])
+    torch.testing.assert_close(varied.finish(batch)["volume"], gain * noisy + offset)
+
+
+def test_a_jitter_that_is_none_is_refused(make):
+    with pytest.raises(ConfigError, match=r"dataset\.jitter=-1.0: give 0 for none, up to 2"):
+        make("dataset.jitter=-1.0")
