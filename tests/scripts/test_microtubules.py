@@ -110,4 +110,4 @@ def test_a_network_that_labels_the_known_tube_finds_all_of_it(study, real_data, 
     assert table["recall"].tolist() == [1, 1]
     assert table["false"].tolist() == [0, 0]
     assert (tmp_path / "out" / "microtubules.png").is_file()
-    assert {"contrast=bright", "voxel_size=10.52", "task.decide=argmax"} <= set(asked)
+    assert {"contrast=bright", "voxel_size=10.0", "task.decide=argmax"} <= set(asked)

@@ -147,7 +147,7 @@ def test_classes_that_would_share_a_file_are_refused(tomograms, classes):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"task\.probability=int8: choose one of float16, percent, none"):
+    with pytest.raises(ConfigError, match=r"task\.probabilities=int8: choose one of float16, percent, none"):
         VolumeFiles(tmp_path, "t", CLASSES, LIKE, "int8")
     with pytest.raises(ConfigError, match="1 classes: labels take 2 to 254"):
         VolumeFiles(tmp_path, "t", ["background"], LIKE)
