@@ -4,10 +4,10 @@
         output=<folder> [task.<key>=…]
 
 The crops are those of cylindra (hanjinliu/cylindra, BSD-3): microtubules of 13 and 14 protofilaments, whose axes are
-known; ``data`` is the folder ``tomograms`` of CRYOEXP_TEST_DATA unless given. The tubes are brighter than what is around
-them, so contrast=bright; the voxels of 10.52 Å are taken for 10 Å, since resampling would smooth the noise; classes are
-the likeliest ones, since thresholds chosen on simulated tomograms say nothing here; eight turned copies are averaged.
-Printed and written to microtubules.csv are
+known; ``data`` is the folder ``tomograms`` of CRYOEXP_TEST_DATA unless given. The tubes are brighter than what is
+around them, so contrast=bright; the voxels of 10.52 Å are taken for 10 Å, since resampling would smooth the noise;
+classes are the likeliest ones, since thresholds chosen on simulated tomograms say nothing here; eight turned copies are
+averaged. Printed and written to microtubules.csv are
 
     recall   share of the voxels within 12.5 nm of the known axis that are labelled microtubule
     false    share of the voxels labelled microtubule that lie farther than 20 nm from it
