@@ -21,7 +21,7 @@ ELSEWHERE = (*NO_RUN, "hydra/launcher", "trainer=slurm", "logger=wandb", "experi
 USERS = ("dataset.path=", "dataset.structures=/", "my.pdb", "my_map.mrc", "outputs/classify")
 SMALL_SEGMENT = [
     "dataset=tomograms", "dataset.shape=[24,48,56]", "dataset.patch=[16,24,24]", "dataset.patches=4",
-    "dataset.structures=[ring240,ribo2500]", "dataset.optics.tilt_step=20", "dataset.split=[2,1,1]",
+    "dataset.structures=[dimer80,ring240]", "dataset.optics.tilt_step=20", "dataset.split=[2,1,1]",
     "trainer=debug", "trainer.threads=1",
 ]  # fmt: skip
 SMALL_POSE = ["dataset.images=120", "model.width=8", "trainer=debug", "trainer.threads=1"]
