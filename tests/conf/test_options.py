@@ -149,3 +149,11 @@ def test_every_experiment_starts_with_its_command(name):
 @pytest.mark.parametrize("name", sorted(f.stem for f in (CONF / "sweep").glob("*.yaml")))
 def test_sweeps_compose(composed, name):
     composed(f"sweep={name}", tiny=False)
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "task"])
+def test_what_a_task_says_of_the_trainer_holds(composed, name):
+    """conf/trainer comes after conf/task: only keys without a value there can be set here."""
+    said = OmegaConf.load(CONF / "task" / f"{name}.yaml").trainer
+    trainer = composed(f"task={name}", tiny=False).trainer
+    assert {key: trainer[key] for key in said} == dict(said)
