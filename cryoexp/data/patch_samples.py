@@ -19,6 +19,7 @@ from cryoexp.seeds import numpy_generator, torch_generator
 
 Corner = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
+Reader = Callable[[int, Window], np.ndarray]
 TRIES = 20  # at a place where something is labelled, before one is chosen that is
 
 
@@ -99,7 +100,13 @@ class PatchSamples(Samples):
             lies anywhere in the patch, so that nothing is learned from its place.
         operations: how many augmentations to choose from.
         seed: of the draws.
+
+    Attributes:
+        target: set by a task whose networks learn more than labels: given the number of a tomogram and a window, the
+            values there, float32, which every patch then holds as ``target``. It goes to loader processes by pickle.
     """
+
+    target: Reader | None = None
 
     def __init__(
         self,
@@ -205,6 +212,8 @@ class PatchSamples(Samples):
             "index": torch.tensor(region.item),
             "corner": torch.tensor(corner),
         }
+        if self.target is not None:
+            found["target"] = _continued(self.target(number, window), missing)
         return found if choice is None else {**found, "operation": choice}
 
     def _draw(self, number: int, generator: Generator) -> tuple[int, Corner]:
@@ -280,3 +289,7 @@ def _filled(values: np.ndarray, missing: list[int], value: int) -> Tensor:
     # wide enough for 255 and for what torch has no type for; a copy, since maps are read-only
     wide = values.astype(np.int32)
     return torch.from_numpy(np.pad(wide, [(0, n) for n in missing], constant_values=value) if any(missing) else wide)
+
+
+def _continued(values: np.ndarray, missing: list[int]) -> Tensor:
+    return torch.from_numpy(np.pad(values.astype(np.float32), [(0, n) for n in missing]))
