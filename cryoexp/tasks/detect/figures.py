@@ -54,7 +54,7 @@ def draw_centre_errors(offsets: np.ndarray, voxel_size: float, path: Path) -> No
     for axis, (name, colour) in enumerate(zip("zyx", plotting.COLOURS, strict=False)):
         mine = offsets[:, axis]
         label = f"{name}: {mine.mean():+.2f} ± {mine.std():.2f}"
-        right.hist(mine, BINS, (-reach, reach), histtype="step", color=colour, label=label)
+        right.hist(mine, BINS, range=(-reach, reach), histtype="step", color=colour, label=label)
     right.set(xlabel="pick less truth (voxels)", ylabel="picks", title="along each axis")
     right.legend(frameon=False, fontsize=8)
     plotting.save(fig, path)

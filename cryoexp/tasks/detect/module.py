@@ -1,9 +1,11 @@
 """The detect task: particles one by one, in tomograms where many touch."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -122,7 +124,7 @@ class Detect(Task):
         self.register_buffer("thresholds", torch.tensor([*self.grid[len(self.grid) // 2], 0.25]))
         self.register_buffer("radii", torch.zeros(len(self.info.classes) - 1))
         self.curve: Sweep | None = None  # of validation, for the figure
-        self._maps: dict[str, TemporaryDirectory[str]] = {}
+        self._maps: dict[str, Path] = {}
 
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
@@ -135,8 +137,9 @@ class Detect(Task):
         for split in SPLITS.get(stage, ()):
             if split in self._maps:
                 continue
-            self._maps[split] = TemporaryDirectory(prefix="centres-")
-            truths = give_targets(data.splits[split], self.target, Path(self._maps[split].name))
+            self._maps[split] = Path(mkdtemp(prefix="cryoexp-centres-"))
+            finalize(self, shutil.rmtree, self._maps[split], ignore_errors=True)  # with the task, or when all ends
+            truths = give_targets(data.splits[split], self.target, self._maps[split])
             if split == "train":
                 sizes = class_radii(truths, len(self.info.classes) - 1) * self.info.voxel_size
                 self.radii.copy_(torch.from_numpy(np.where(sizes > 0, sizes, sizes.max(initial=0))))

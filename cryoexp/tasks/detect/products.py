@@ -60,7 +60,8 @@ def write_products(task: "Detect", tomograms: Sequence[Tomogram], way: Way, fold
     write_table(measured, classes, task.match, size, predictions / "scores.csv")
     _draw(task, measured, figures)
     challenge = challenge_scores(measured, classes, task.sizes(size), size, task.rules)
-    return pooled(measured, classes, task.match, size) | challenge
+    scores = pooled(measured, classes, task.match, size) | challenge
+    return {name: value for name, value in scores.items() if np.isfinite(value)}  # the rest is not defined
 
 
 def write_new(task: "Detect", tomograms: Sequence[Tomogram], way: Way, folder: Path) -> dict[str, Any]:
