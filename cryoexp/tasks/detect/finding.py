@@ -23,7 +23,7 @@ class Separating:
     Attributes:
         mask_threshold: see `Rule`.
         center_threshold: see `Rule`.
-        min_volume: of a component of the mask, as a share of the volume of the smallest class.
+        min_volume: of a component of the mask, as a share of that of a ball with the radius of the smallest class.
         peak_distance: between peaks at least, as a share of the radius of the smallest class.
         maxima: see `Rule`.
         split: see `Rule`.

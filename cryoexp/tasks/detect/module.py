@@ -73,7 +73,7 @@ class Detect(Task):
     objective = "val/f1"
 
     thresholds: Tensor  # of mask, centres and score
-    radii: Tensor  # `(k,)` Å of the classes, of a sphere of the volume of the median particle of training
+    radii: Tensor  # `(k,)` Å of the classes, the median over the particles of training, see `Truth`
 
     def __init__(
         self,
@@ -157,9 +157,10 @@ class Detect(Task):
         """Return what is found, patch by patch; a patch is known by its tomogram and its corner."""
         channels = all_channels(prediction, self.center_loss).cpu().numpy()
         labels, instances = (batch[key].cpu().numpy() for key in ("label", "instance"))
-        rule = self.separating.rule(self.smallest(self.info.voxel_size))
+        radii = self.sizes(self.info.voxel_size)
+        rule = self.separating.rule(float(radii.min()))
         parts = zip(channels, labels, instances, strict=True)
-        counts = [patch_counts(*part, rule, self.place, self.score, self.sizes(1.0), self.match) for part in parts]
+        counts = [patch_counts(*part, rule, self.place, self.score, radii, self.match) for part in parts]
         return {"index": self._index(batch), "counts": torch.tensor(np.array(counts), device=prediction.device)}
 
     def scores(self, results: Batch) -> Scores:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from cryoexp.tasks.detect.truth import class_radii, seen, true_particles
 
@@ -18,7 +19,15 @@ def test_only_objects_of_a_class_are_particles():
     assert truth.voxels.tolist() == [27, 27]
     np.testing.assert_array_equal(truth.centres, [[2, 2, 2], [6, 6, 6]])
     assert np.unique(truth.numbers).tolist() == [0, 1, 2]
-    np.testing.assert_allclose(4 / 3 * np.pi * truth.radii**3, 27)
+    np.testing.assert_allclose(truth.radii, np.sqrt(5 / 3 * 3 * 9 / 12))  # a cube: its variance is edge² / 12 an axis
+
+
+def test_the_radius_of_a_ball_is_its_own_and_that_of_a_ring_reaches_its_outer_edge():
+    grid = np.indices((30, 30, 30)) - 14.5
+    ball = (grid**2).sum(0) <= 100
+    assert true_particles(ball.astype(np.uint8), ball.astype(np.int32)).radii[0] == pytest.approx(10, rel=0.01)
+    ring = (np.hypot(grid[1], grid[2]) > 6) & (np.hypot(grid[1], grid[2]) <= 10) & (np.abs(grid[0]) < 3)
+    assert 9.5 < true_particles(ring.astype(np.uint8), ring.astype(np.int32)).radii[0] < 11.5
 
 
 def test_an_object_keeps_its_ignored_voxels():
