@@ -19,6 +19,7 @@ from cryoexp.seeds import numpy_generator, torch_generator
 
 Corner = tuple[int, int, int]
 Window = tuple[slice, slice, slice]
+Reader = Callable[[int, Window], np.ndarray]
 SHIFT = 7  # voxels by which patches as large as the tomogram are moved: strides of networks are 8 in all, or less
 TRIES = 20  # at a place where something is labelled, before one is chosen that is
 
@@ -101,7 +102,13 @@ class PatchSamples(Samples):
         operations: how many augmentations to choose from.
         jitter: see `cryoexp.data.patches.PatchData`.
         seed: of the draws.
+
+    Attributes:
+        target: set by a task whose networks learn more than labels: given the number of a tomogram and a window, the
+            values there, float32, which every patch then holds as ``target``. It goes to loader processes by pickle.
     """
+
+    target: Reader | None = None
 
     def __init__(
         self,
@@ -209,6 +216,8 @@ class PatchSamples(Samples):
             "corner": torch.tensor(corner),
             "jitter": self._jitter(generator),
         }
+        if self.target is not None:
+            found["target"] = _continued(self.target(number, window), missing)
         return found if choice is None else {**found, "operation": choice}
 
     def _jitter(self, generator: Generator | None) -> Tensor:
@@ -302,3 +311,7 @@ def _filled(values: np.ndarray, missing: list[int], value: int) -> Tensor:
     # wide enough for 255 and for what torch has no type for; a copy, since maps are read-only
     wide = values.astype(np.int32)
     return torch.from_numpy(np.pad(wide, [(0, n) for n in missing], constant_values=value) if any(missing) else wide)
+
+
+def _continued(values: np.ndarray, missing: list[int]) -> Tensor:
+    return torch.from_numpy(np.pad(values.astype(np.float32), [(0, n) for n in missing]))

@@ -20,8 +20,8 @@ class PatchData(DataModule):
     """Tomograms with a class for every voxel, read patch by patch.
 
     A finished batch holds ``volume`` `(b, 1, z, y, x)`, ``label`` `(b, z, y, x)` (class numbers, 255: ignored),
-    ``instance`` `(b, z, y, x)` (objects, 0: none or not known), ``index`` (the tomogram's row) and ``corner`` (first
-    voxel, z, y, x).
+    ``instance`` `(b, z, y, x)` (objects, 0: none or not known), ``index`` (the tomogram's row), ``corner`` (first
+    voxel, z, y, x) and, if the task has set one (see `PatchSamples`), ``target`` `(b, z, y, x)`.
 
     Args:
         patch: (z, y, x) voxels; smaller where the tomograms are.
@@ -79,9 +79,10 @@ class PatchData(DataModule):
         """Add noise, normalise, augment."""
         strength, gain, offset = (value.view(-1, 1, 1, 1, 1) for value in batch["jitter"].unbind(1))
         volumes = self.normalised(batch["signal"] + strength * batch["noise"], batch["index"]) * gain + offset
-        out = {"volume": volumes, **{k: batch[k] for k in ("label", "instance", "index", "corner")}}
+        turning = [k for k in ("label", "instance", "target") if k in batch]
+        out = {"volume": volumes, **{k: batch[k] for k in (*turning, "index", "corner")}}
         if "operation" in batch:
-            for key in ("volume", "label", "instance"):
+            for key in ("volume", *turning):
                 out[key] = apply(out[key], batch["operation"], self.operations)
         return out
 

@@ -1,1 +1,5 @@
 """Find and separate crowded particles."""
+
+from cryoexp.tasks.detect.module import Detect
+
+__all__ = ["Detect"]

@@ -112,9 +112,9 @@ def separation(found: Overlaps) -> Separation:
     sizes = found.sizes(found.truth)
     covers = voxels >= HALF * sizes[true]
     held = voxels >= HALF * found.sizes(found.predicted)[mine]
-    together = np.bincount(mine[covers])[mine] > 1 if covers.any() else np.zeros(len(mine), bool)
+    together = np.bincount(mine[covers], minlength=mine.max(initial=0) + 1)[mine] > 1
     return Separation(
-        len(np.unique(true[covers & together])) if covers.any() else 0,
+        len(np.unique(true[covers & together])),
         int((np.bincount(true[held]) > 1).sum()),
         int((sizes[1:] > 0).sum()),
     )

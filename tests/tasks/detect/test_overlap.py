@@ -70,3 +70,12 @@ def test_shapes_and_types_must_fit():
         overlaps(TRUTH, TRUTH[..., 1:])
     with pytest.raises(DataError, match="float64"):
         overlaps(TRUTH.astype(float), TRUTH)
+
+
+def test_a_particle_that_covers_none_has_the_highest_number():
+    truth = np.zeros((1, 1, 12), int)
+    predicted = truth.copy()
+    truth[..., :4], truth[..., 4:] = 1, 2
+    predicted[..., :4], predicted[..., 4:6] = 1, 5
+    found = separation(overlaps(predicted, truth))
+    assert found.rates == {"merged_rate": 0, "split_rate": 0}

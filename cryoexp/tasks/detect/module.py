@@ -1,0 +1,257 @@
+"""The detect task: particles one by one, in tomograms where many touch."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cryoexp.data import DataInfo
+from cryoexp.data.datamodule import Batch
+from cryoexp.errors import ConfigError
+from cryoexp.inference.request import Request
+from cryoexp.inference.tomograms import find_tomograms, open_tomograms, tomograms_of
+from cryoexp.inference.whole import Tomogram, Way, probability_slabs
+from cryoexp.progress import console
+from cryoexp.tasks.at_work import at_work
+from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.detect.answer import Answer, all_channels, collect
+from cryoexp.tasks.detect.calibrate import choose_thresholds, describe_choice
+from cryoexp.tasks.detect.evaluation import Sweep
+from cryoexp.tasks.detect.finding import Found, Separating, check_crowd, find_picks, in_crowds
+from cryoexp.tasks.detect.keys import check_keys
+from cryoexp.tasks.detect.losses import make_loss
+from cryoexp.tasks.detect.measure import Measured, counted, measure
+from cryoexp.tasks.detect.patch_scores import patch_counts, pool_counts
+from cryoexp.tasks.detect.products import file_names, write_new, write_products
+from cryoexp.tasks.detect.target_maps import Target, give_targets, patch_targets
+from cryoexp.tasks.detect.truth import class_radii, true_particles
+
+BATCH = 20  # windows at once in the test
+SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+
+
+class Detect(Task):
+    """Find particles with a network for a mask and a map of their centres.
+
+    Args:
+        target: centre, edge or gaussian, see `cryoexp.tasks.detect.target_maps`.
+        mask_loss: see `cryoexp.tasks.detect.losses`.
+        center_loss: likewise.
+        center_share: likewise.
+        window: (z, y, x) voxels that go through the network at once, on whole tomograms.
+        overlap: of neighbouring windows, as a share of the window.
+        tta: none, y180, d2 or d2h: turned copies of each window whose answers are averaged in the test.
+        mask_thresholds: of the mask, of which validation chooses one.
+        center_thresholds: of the peaks of the centre map, likewise.
+        score_threshold: of the score of a pick; None: learned on validation.
+        min_volume: see `Separating`.
+        peak_distance: likewise.
+        maxima: likewise.
+        split: likewise.
+        orphans: likewise.
+        connectivity: likewise.
+        place: of a pick, ``where`` of `measure_picks`.
+        score: of a pick, see there.
+        neighbours: ``count`` other picks that each needs within ``distance`` in Å.
+        near: ``mask`` (a file or a pattern with {name}) of a structure, and ``between`` which distances in Å from it
+            picks lie, on new data; None: anywhere.
+        match: share of a particle's radius that a pick may be off.
+        rules: none, shrec or czii: scores by those rules too.
+        net: the network.
+        shared: see `Task`.
+    """
+
+    needs_sample = "tomogram"
+    needs_output = "mask_center"
+    takes_any_size = True
+    objective = "val/f1"
+
+    thresholds: Tensor  # of mask, centres and score
+    radii: Tensor  # `(k,)` Å of the classes, the median over the particles of training, see `Truth`
+
+    def __init__(
+        self,
+        *,
+        target: Target,
+        mask_loss: str,
+        center_loss: str,
+        center_share: float,
+        window: Sequence[int],
+        overlap: float,
+        tta: str,
+        mask_thresholds: Sequence[float],
+        center_thresholds: Sequence[float],
+        score_threshold: float | None,
+        min_volume: float,
+        peak_distance: float,
+        maxima: str,
+        split: str,
+        orphans: str,
+        connectivity: int,
+        place: str,
+        score: str,
+        neighbours: Mapping[str, Any],
+        near: Mapping[str, Any] | None,
+        match: float,
+        rules: str,
+        net: nn.Module,
+        **shared: Any,
+    ) -> None:
+        super().__init__(net=net, **shared)
+        check_keys(target, mask_thresholds, center_thresholds, place, score, match, rules, near)
+        check_crowd(neighbours)
+        if len(self.info.classes) < 2:
+            raise ConfigError("dataset: has no class of particles. Name one in dataset.labels")
+        self.target, self.center_loss = target, center_loss
+        self.map_loss = make_loss(mask_loss, center_loss, center_share)
+        self.window, self.overlap, self.tta = window, overlap, tta
+        self.way(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
+        self.grid = [(float(m), float(c)) for m in mask_thresholds for c in center_thresholds]
+        self.separating = Separating(
+            *self.grid[len(self.grid) // 2], min_volume, peak_distance, maxima, split, orphans, connectivity
+        )
+        self.separating.rule(1.0)  # refuses what does not fit
+        self.place: Any = place
+        self.score: Any = score
+        self.given_score, self.neighbours, self.near = score_threshold, dict(neighbours), near
+        self.match, self.rules = match, rules
+        self.register_buffer("thresholds", torch.tensor([*self.grid[len(self.grid) // 2], 0.25]))
+        self.register_buffer("radii", torch.zeros(len(self.info.classes) - 1))
+        self.curve: Sweep | None = None  # of validation, for the figure
+        self._maps: dict[str, Path] = {}
+
+    @classmethod
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
+        """A logit for each class of particles, and the centre map."""
+        return {"in_channels": info.channels, "out_channels": len(info.classes)}
+
+    def setup(self, stage: str) -> None:
+        """Make the centre maps of whole tomograms, and learn how large the particles of training are."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        for split in SPLITS.get(stage, ()):
+            if split in self._maps:
+                continue
+            self._maps[split] = Path(mkdtemp(prefix="cryoexp-centres-"))
+            finalize(self, shutil.rmtree, self._maps[split], ignore_errors=True)  # with the task, or when all ends
+            truths = give_targets(data.splits[split], self.target, self._maps[split])
+            if split == "train":
+                sizes = class_radii(truths, len(self.info.classes) - 1) * self.info.voxel_size
+                self.radii.copy_(torch.from_numpy(np.where(sizes > 0, sizes, sizes.max(initial=0))))
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of every voxel that is not ignored.
+
+        Without ``target`` in the batch, outside of a run, centre maps are made from the patches alone.
+        """
+        target = batch["target"] if "target" in batch else patch_targets(batch, self.target)
+        loss: Tensor = self.map_loss(prediction, batch["label"], target)
+        return loss
+
+    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Return what is found, patch by patch; a patch is known by its tomogram and its corner."""
+        channels = all_channels(prediction, self.center_loss).cpu().numpy()
+        labels, instances = (batch[key].cpu().numpy() for key in ("label", "instance"))
+        radii = self.sizes(self.info.voxel_size)
+        rule = self.separating.rule(float(radii.min()))
+        parts = zip(channels, labels, instances, strict=True)
+        counts = [patch_counts(*part, rule, self.place, self.score, radii, self.match) for part in parts]
+        return {"index": self._index(batch), "counts": torch.tensor(np.array(counts), device=prediction.device)}
+
+    def scores(self, results: Batch) -> Scores:
+        """Score the picks of all patches, at thresholds that are not yet learned; a guide for training only."""
+        return pool_counts(results["counts"].numpy())
+
+    def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Nothing but the numbers: the test scores are those of whole tomograms, see `products`."""
+        return {"index": self._index(batch)}
+
+    def test_scores(self, results: Batch) -> Scores:
+        """Nothing yet, see `products`."""
+        return {}
+
+    def calibrate(self, results: Batch) -> list[str]:
+        """Choose, on whole validation tomograms, the thresholds with the best F1."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
+            answers = []
+            for number, tomogram in enumerate(tomograms_of(data, "val")):
+                (Path(scratch) / str(number)).mkdir()
+                way = self.way(self.tta, BATCH, device)
+                answers.append((tomogram, self.answer_on(tomogram, way, Path(scratch) / str(number))))
+            chosen = choose_thresholds(self, answers)
+        self.curve = chosen.curve
+        values = [chosen.mask, chosen.center, chosen.score if np.isfinite(chosen.score) else 0.25]
+        self.thresholds.copy_(torch.tensor(values))
+        return [describe_choice(chosen, self.given_score)]
+
+    def products(self, results: Batch, data: Any, folder: Path) -> Scores:
+        """Find particles in the test tomograms as wholes, write everything, and score it."""
+        with at_work(self, self.trainer.strategy.root_device) as device:
+            return write_products(self, tomograms_of(data, "test"), self.way(self.tta, BATCH, device), folder)
+
+    def predict(self, request: Request, folder: Path) -> dict[str, Any]:
+        """Find particles in whole tomograms and write instances, picks and a picture."""
+        named = find_tomograms(request)
+        names = file_names([name for name, _ in named])
+        tomograms = open_tomograms(request, [(name, path) for name, (_, path) in zip(names, named, strict=True)])
+        with at_work(self, request.devices[0]):
+            found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
+        for name, counts in found.items():
+            console.print(f"{name}: " + ", ".join(f"{count} {cls}" for cls, count in counts.items()))
+        return {"tomograms": {name: str(path) for name, (_, path) in zip(names, named, strict=True)}, "found": found}
+
+    def way(self, tta: str, batch_size: int, device: torch.device) -> Way:
+        """Say how the network goes over tomograms."""
+        z, y, x = self.window
+        return Way((z, y, x), self.overlap, "z", tta, False, 0, batch_size, device)
+
+    def answer_on(self, tomogram: Tomogram, way: Way, scratch: Path) -> Answer:
+        """Apply the network to a tomogram; the answer is in files of the folder, and lasts as long as they do."""
+        slabs = probability_slabs(
+            lambda given: all_channels(self(given).float(), self.center_loss), tomogram, way, scratch
+        )
+        return collect(slabs, tomogram.volume.data.shape, len(self.info.classes) - 1, scratch)
+
+    def find(self, answer: Answer, separating: Separating, voxel_size: float) -> Found:
+        """Find all picks of an answer, whatever their score."""
+        found = find_picks(answer, separating.rule(self.smallest(voxel_size)), self.place, self.score)
+        return in_crowds(found, self.neighbours, voxel_size)
+
+    def judge(self, answer: Answer, tomogram: Tomogram) -> Measured:
+        """Compare the picks of a tomogram with its truth."""
+        labels = np.asarray(tomogram.truth[:])
+        found = self.find(answer, self.learned_separating, tomogram.volume.voxel_size)
+        found, truth = counted(found, true_particles(labels, np.asarray(tomogram.instances[:])), labels)
+        return measure(tomogram.name, found, truth, self.sizes(tomogram.volume.voxel_size), self.least_score)
+
+    def sizes(self, voxel_size: float) -> np.ndarray:
+        """Return the radii of the classes, `(k,)`, in voxels of so many Å."""
+        return np.maximum(self.radii.cpu().numpy(), self.info.voxel_size) / voxel_size
+
+    def smallest(self, voxel_size: float) -> float:
+        """Return the radius of the smallest class in voxels of so many Å."""
+        return float(self.sizes(voxel_size).min())
+
+    @property
+    def learned_separating(self) -> Separating:
+        """With the thresholds that validation chose."""
+        mask, center, _ = self.thresholds.tolist()
+        return self.separating.at(mask, center)
+
+    @property
+    def least_score(self) -> float:
+        """Of a pick: given, or chosen on validation."""
+        return float(self.thresholds[2]) if self.given_score is None else self.given_score
+
+    def _index(self, batch: Batch) -> Tensor:
+        """A number for each patch, from its tomogram and its corner."""
+        index = batch["index"]
+        for axis, size in enumerate(self.info.shape):
+            index = index * size + batch["corner"][:, axis].to(index)
+        return index
