@@ -136,6 +136,19 @@ class PatchData(DataModule):
         samples.find_places(counts, self.run_seed)
 
 
+def patch_numbers(batch: Batch, shape: Sequence[int]) -> Tensor:
+    """Return `(b,)` a number for each patch, from its tomogram and its corner: ``index`` alone names the tomogram.
+
+    Args:
+        batch: finished, see `PatchData`.
+        shape: (z, y, x) of the largest tomogram.
+    """
+    numbers = batch["index"]
+    for axis, size in enumerate(shape):
+        numbers = numbers * size + batch["corner"][:, axis].to(numbers)
+    return numbers
+
+
 def spread(annotated: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     """Choose ``count`` of the slices marked in `(z,)` arrays, evenly over all of them in a row.
 

@@ -2,7 +2,7 @@
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,25 @@ def find_tomograms(request: Request) -> list[tuple[str, Path]]:
     if len(set(names)) < len(names):
         names = [f"{p.absolute().parent.name}_{stem(p)}" for p in found]
     return _distinct(names, found, f"input={request.input}")
+
+
+def requested_tomograms(
+    request: Request, file_names: Callable[[Sequence[str]], list[str]]
+) -> tuple[list[Tomogram], dict[str, str]]:
+    """Find and open the tomograms of a request, and tell for a manifest which file each name stands for.
+
+    Args:
+        request: what is asked.
+        file_names: turns names of tomograms into those that their files get, and refuses two that would be one.
+
+    Raises:
+        ConfigError: see `find_tomograms`, and what ``file_names`` refuses.
+        DataError: see `find_tomograms` and `open_tomograms`.
+    """
+    found = find_tomograms(request)
+    names = file_names([name for name, _ in found])
+    named = [(name, path) for name, (_, path) in zip(names, found, strict=True)]
+    return open_tomograms(request, named), {name: str(path) for name, path in named}
 
 
 def open_tomograms(request: Request, named: Sequence[tuple[str, Path]]) -> list[Tomogram]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import DataError
 
-IGNORE = 255  # label of voxels of which nothing is known
 CLIP = (0.5, 99.5)  # percentiles that are shown black and white
 
 

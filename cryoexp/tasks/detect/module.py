@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.data.patches import patch_numbers
 from cryoexp.errors import ConfigError
 from cryoexp.inference.request import Request
-from cryoexp.inference.tomograms import find_tomograms, open_tomograms, tomograms_of
+from cryoexp.inference.tomograms import requested_tomograms, tomograms_of
 from cryoexp.inference.whole import Tomogram, Way, probability_slabs
 from cryoexp.progress import console
 from cryoexp.tasks.at_work import at_work
@@ -161,7 +162,10 @@ class Detect(Task):
         rule = self.separating.rule(float(radii.min()))
         parts = zip(channels, labels, instances, strict=True)
         counts = [patch_counts(*part, rule, self.place, self.score, radii, self.match) for part in parts]
-        return {"index": self._index(batch), "counts": torch.tensor(np.array(counts), device=prediction.device)}
+        return {
+            "index": patch_numbers(batch, self.info.shape),
+            "counts": torch.tensor(np.array(counts), device=prediction.device),
+        }
 
     def scores(self, results: Batch) -> Scores:
         """Score the picks of all patches, at thresholds that are not yet learned; a guide for training only."""
@@ -169,7 +173,7 @@ class Detect(Task):
 
     def test_outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Nothing but the numbers: the test scores are those of whole tomograms, see `products`."""
-        return {"index": self._index(batch)}
+        return {"index": patch_numbers(batch, self.info.shape)}
 
     def test_scores(self, results: Batch) -> Scores:
         """Nothing yet, see `products`."""
@@ -197,14 +201,12 @@ class Detect(Task):
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Find particles in whole tomograms and write instances, picks and a picture."""
-        named = find_tomograms(request)
-        names = file_names([name for name, _ in named])
-        tomograms = open_tomograms(request, [(name, path) for name, (_, path) in zip(names, named, strict=True)])
+        tomograms, files = requested_tomograms(request, file_names)
         with at_work(self, request.devices[0]):
             found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
         for name, counts in found.items():
             console.print(f"{name}: " + ", ".join(f"{count} {cls}" for cls, count in counts.items()))
-        return {"tomograms": {name: str(path) for name, (_, path) in zip(names, named, strict=True)}, "found": found}
+        return {"tomograms": files, "found": found}
 
     def way(self, tta: str, batch_size: int, device: torch.device) -> Way:
         """Say how the network goes over tomograms."""
@@ -248,10 +250,3 @@ class Detect(Task):
     def least_score(self) -> float:
         """Of a pick: given, or chosen on validation."""
         return float(self.thresholds[2]) if self.given_score is None else self.given_score
-
-    def _index(self, batch: Batch) -> Tensor:
-        """A number for each patch, from its tomogram and its corner."""
-        index = batch["index"]
-        for axis, size in enumerate(self.info.shape):
-            index = index * size + batch["corner"][:, axis].to(index)
-        return index

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cryoexp.data.places import IGNORE
 from cryoexp.tasks.detect.answer import answer_of
 from cryoexp.tasks.detect.evaluation import PickCounts, Points, count_picks
 from cryoexp.tasks.detect.finding import find_picks
@@ -9,7 +10,6 @@ from cryoexp.tasks.detect.instances import Rule
 from cryoexp.tasks.detect.measure import points_of
 from cryoexp.tasks.detect.picks import Centre, Score
 from cryoexp.tasks.detect.truth import seen, true_particles
-from cryoexp.tasks.segment.losses import IGNORE
 
 
 def patch_counts(

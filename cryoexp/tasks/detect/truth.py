@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from cryoexp.data.places import IGNORE
 from cryoexp.tasks.detect.targets import extents
-from cryoexp.tasks.segment.losses import IGNORE
 
 
 class Truth(NamedTuple):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import DataError
 
-IGNORE = 255
 MANTISSA_BITS = 7  # 128 bins to each halving
 HALVINGS = 16  # the first bin holds 0 to 2^-17, the last 1 - 2^-17 to 1: finer, float32 would not hold the edges
 SIDE = HALVINGS << MANTISSA_BITS

@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import ConfigError, DataError
 
-IGNORE = 255
 FALSE_POSITIVES, FALSE_NEGATIVES = 0.3, 0.7
 FOCUS = 2.0
 CENTRELINE_SHARE, EROSIONS = 0.5, 3

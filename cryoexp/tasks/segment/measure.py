@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import DataError
 from cryoexp.inference.sliding import Slabs
 from cryoexp.inference.whole import Tomogram
 from cryoexp.tasks.segment.curves import average_precision, count_probabilities
 from cryoexp.tasks.segment.labelling import Kinds
 from cryoexp.tasks.segment.objects import ObjectCounts, Objects, add_counts, components_of, count_objects, objects_of
-from cryoexp.tasks.segment.scores import IGNORE, confusion, mean_scores, voxel_scores
+from cryoexp.tasks.segment.scores import confusion, mean_scores, voxel_scores
 from cryoexp.tasks.segment.thin_scores import centreline_dice, surface_dice
 
 Scores = dict[str, float]

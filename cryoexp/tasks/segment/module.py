@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
+from cryoexp.data.patches import patch_numbers
 from cryoexp.errors import ConfigError
 from cryoexp.inference.request import Request
 from cryoexp.inference.sliding import Slabs
-from cryoexp.inference.tomograms import find_tomograms, open_tomograms, tomograms_of
+from cryoexp.inference.tomograms import requested_tomograms, tomograms_of
 from cryoexp.inference.whole import Tomogram, Way, probability_slabs
 from cryoexp.models import name_of
 from cryoexp.progress import console
@@ -143,9 +144,7 @@ class Segment(Task):
         """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
         predicted, truth = prediction.argmax(1).cpu().numpy(), batch["label"].cpu().numpy()
         tables = [confusion(p, t, len(self.info.classes)) for p, t in zip(predicted, truth, strict=True)]
-        index = batch["index"]
-        for axis, size in enumerate(self.info.shape):
-            index = index * size + batch["corner"][:, axis].to(index)
+        index = patch_numbers(batch, self.info.shape)
         return {"index": index, "confusion": torch.from_numpy(np.stack(tables)).to(index.device)}
 
     def scores(self, results: Batch) -> Scores:
@@ -187,12 +186,10 @@ class Segment(Task):
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Label whole tomograms and write labels, probabilities, components, centroids, skeletons and a picture."""
-        named = find_tomograms(request)
-        names = file_names([name for name, _ in named], self.info.classes)
-        tomograms = open_tomograms(request, [(name, path) for name, (_, path) in zip(names, named, strict=True)])
+        tomograms, files = requested_tomograms(request, lambda names: file_names(names, self.info.classes))
         with at_work(self, request.devices[0]):
             found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
-        return {"tomograms": {name: str(path) for name, (_, path) in zip(names, named, strict=True)}, "found": found}
+        return {"tomograms": files, "found": found}
 
     def way(self, tta: str, batch_size: int, device: torch.device) -> Way:
         """Say how the network goes over tomograms."""

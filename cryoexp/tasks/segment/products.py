@@ -51,9 +51,10 @@ def write_products(task: "Segment", tomograms: Sequence[Tomogram], way: Way, fol
         measured.append(measure(labels, counting.counts, tomogram, classes, task.kinds, task.surface_tolerance))
     write_particles(rows, tomograms, task.kept, predictions)
     write_table(measured, classes, predictions / "scores.csv")
-    _draw(task, tomograms, measured, predictions, figures)
+    scores = pooled(measured, classes)
+    _draw(task, tomograms, measured, scores, predictions, figures)
     chosen = zip(classes[1:], task.thresholds.tolist(), strict=True)
-    return pooled(measured, classes) | {f"threshold_{name}": value for name, value in chosen}
+    return scores | {f"threshold_{name}": value for name, value in chosen}
 
 
 def write_new(task: "Segment", tomograms: Sequence[Tomogram], way: Way, folder: Path) -> dict[str, Any]:
@@ -111,7 +112,12 @@ def draw_new(tomogram: Tomogram, labels: np.ndarray, classes: Sequence[str], fol
 
 
 def _draw(
-    task: "Segment", tomograms: Sequence[Tomogram], measured: Sequence[Measured], predictions: Path, figures: Path
+    task: "Segment",
+    tomograms: Sequence[Tomogram],
+    measured: Sequence[Measured],
+    together: Scores,
+    predictions: Path,
+    figures: Path,
 ) -> None:
     classes = task.info.classes
     for tomogram in tomograms[:PAGED]:
@@ -127,7 +133,7 @@ def _draw(
     counts = np.asarray(sum(m.confusion for m in measured))
     pd.DataFrame(counts, classes, classes).to_csv(predictions / "confusion_matrix.csv", index_label="true")
     plotting.draw_confusion(counts, classes, figures / "confusion_matrix.png", title=share_right(counts))
-    scores = [pooled(measured, classes), *(m.scores(classes) for m in measured)]
+    scores = [together, *(m.scores(classes) for m in measured)]
     dice = np.array([[np.nan, *(one[f"dice_{name}"] for name in classes[1:])] for one in scores])
     draw_dice(dice[0], dice[1:], [m.name for m in measured], classes, figures / "dice.png")
     if len(task.curves):

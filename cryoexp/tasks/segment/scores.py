@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import DataError
 
-IGNORE = 255
 CHUNK = 1 << 22  # voxels counted at once: some 60 MB
 
 
