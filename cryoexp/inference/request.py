@@ -85,7 +85,7 @@ class Request:
         contrast: of the input, dark or bright, or None: as in training unless the dataset says.
         devices: to share the work out over.
         batch_size: items at once and device.
-        tta: none, y180, d2 or d2h: average over turned copies of each item.
+        tta: none, y180, d2 or d2h: average over turned copies of each item; None: as the thresholds were learned.
         tomograms: folder, glob or file of tomograms, for a table of places; None: those the table names.
         coordinate_pixel: Å, of the pixels that coordinates count; None: as the table says, or else the tomogram's.
         roi: masks of the regions of interest of whole tomograms: a file, a folder, or a pattern with {name}.
@@ -97,7 +97,7 @@ class Request:
     contrast: str | None
     devices: tuple[torch.device, ...]
     batch_size: int
-    tta: str = "none"
+    tta: str | None = None
     tomograms: str | None = None
     coordinate_pixel: float | None = None
     roi: str | None = None

@@ -151,7 +151,7 @@ class Task(pl.LightningModule):
     def answers(self, particles: Particles, request: Request) -> Batch:
         """Apply the network to particles, in their order."""
         return predict_items(
-            self.answering(request.tta),
+            self.answering(request.tta or "none"),
             lambda numbers: request.training.normalise(particles.read(numbers)),
             self.answer,
             len(particles),

@@ -155,8 +155,11 @@ def heatmap(raw: Tensor, target: Tensor, seen: Tensor, particles: Tensor) -> Ten
 
 
 def _maxima(target: Tensor, seen: Tensor) -> Tensor:
-    unknown = target.masked_fill(~seen, math.inf)[:, None]
-    highest = F.max_pool3d(F.pad(unknown, 6 * (1,), value=math.inf), 3, stride=1)[:, 0]
+    highest = target.masked_fill(~seen, math.inf)
+    for axis in (1, 2, 3):  # one after the other: several times as fast as pooling over cubes
+        beyond = torch.full_like(highest.narrow(axis, 0, 1), math.inf)
+        wide, n = torch.cat([beyond, highest, beyond], axis), highest.shape[axis]
+        highest = torch.maximum(torch.maximum(wide.narrow(axis, 0, n), wide.narrow(axis, 2, n)), highest)
     return (target == highest) & (target > LOWEST_PEAK)
 
 

@@ -202,8 +202,9 @@ class Detect(Task):
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Find particles in whole tomograms and write instances, picks and a picture."""
         tomograms, files = requested_tomograms(request, file_names)
-        with at_work(self, request.devices[0]):
-            found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
+        with at_work(self, request.devices[0]) as device:
+            way = self.way(request.tta or self.tta, request.batch_size, device)
+            found = write_new(self, tomograms, way, folder)
         for name, counts in found.items():
             console.print(f"{name}: " + ", ".join(f"{count} {cls}" for cls, count in counts.items()))
         return {"tomograms": files, "found": found}

@@ -21,6 +21,7 @@ from cryoexp.tasks.detect.finding import Found, beside
 from cryoexp.tasks.detect.measure import Measured, challenge_scores, class_confusion, pooled, write_table
 from cryoexp.tasks.detect.pick_files import Frame, write_pick_files
 from cryoexp.tasks.detect.view import class_scene, verdict_scene
+from cryoexp.tasks.folders import run_folders
 from cryoexp.tasks.segment.figures import draw_overlays
 from cryoexp.tasks.segment.volume_files import file_name
 from cryoexp.view3d.scene import SUFFIX as VIEW
@@ -43,9 +44,7 @@ def write_products(task: "Detect", tomograms: Sequence[Tomogram], way: Way, fold
         way: see `Way`.
         folder: of the run.
     """
-    predictions, figures, classes = folder / "predictions", folder / "figures", task.info.classes
-    for made in (predictions, figures):
-        made.mkdir(parents=True, exist_ok=True)
+    (predictions, figures), classes = run_folders(folder), task.info.classes
     file_names([t.name for t in tomograms])
     measured = []
     for tomogram in tomograms:

@@ -32,11 +32,6 @@ class Extents(NamedTuple):
     centres: np.ndarray
     voxels: np.ndarray
 
-    @property
-    def radii(self) -> np.ndarray:
-        """`(n,)` voxels, of a sphere of the same volume."""
-        return np.cbrt(3 * self.voxels / (4 * np.pi))
-
 
 def binary_mask(instances: np.ndarray) -> np.ndarray:
     """Return 1 where a particle is, 0 elsewhere: `(..., z, y, x)` numbers to float32 of the same shape."""

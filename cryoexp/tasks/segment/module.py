@@ -187,8 +187,9 @@ class Segment(Task):
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Label whole tomograms and write labels, probabilities, components, centroids, skeletons and a picture."""
         tomograms, files = requested_tomograms(request, lambda names: file_names(names, self.info.classes))
-        with at_work(self, request.devices[0]):
-            found = write_new(self, tomograms, self.way(request.tta, request.batch_size, request.devices[0]), folder)
+        with at_work(self, request.devices[0]) as device:
+            way = self.way(request.tta or self.tta, request.batch_size, device)
+            found = write_new(self, tomograms, way, folder)
         return {"tomograms": files, "found": found}
 
     def way(self, tta: str, batch_size: int, device: torch.device) -> Way:

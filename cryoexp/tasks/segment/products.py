@@ -15,6 +15,7 @@ from cryoexp.progress import console
 from cryoexp.slices import write_slices
 from cryoexp.slices.stack import SUFFIX
 from cryoexp.tasks.base import Scores
+from cryoexp.tasks.folders import run_folders
 from cryoexp.tasks.segment.curves import precision_recall
 from cryoexp.tasks.segment.figures import draw_dice, draw_overlays, draw_precision_recall, share_right
 from cryoexp.tasks.segment.labelling import write_particles, write_tomogram
@@ -39,9 +40,7 @@ def write_products(task: "Segment", tomograms: Sequence[Tomogram], way: Way, fol
         way: see `Way`.
         folder: of the run.
     """
-    predictions, figures, classes = folder / "predictions", folder / "figures", task.info.classes
-    for made in (predictions, figures):
-        made.mkdir(parents=True, exist_ok=True)
+    (predictions, figures), classes = run_folders(folder), task.info.classes
     file_names([t.name for t in tomograms], classes)
     measured, rows = [], []
     for tomogram in tomograms:

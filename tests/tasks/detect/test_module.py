@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import starfile
-import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from cryoexp.assemble import make_data, make_task
 from cryoexp.errors import ConfigError
 from cryoexp.evaluate import evaluate
 from cryoexp.io.mrc import Volume, write_volume
 from cryoexp.predict import predict
 from cryoexp.run import run
 from tests.data.test_tomograms import SMALL
+from tests.tasks.whole import check_ignored_voxels_have_no_influence, check_patches_have_numbers_of_their_own, made
 
 TINY = [
     *SMALL,
@@ -30,6 +29,7 @@ TINY = [
     "task.center_thresholds=[0.01]",
     "task.score_threshold=0",
     "task.rules=czii",
+    "task.place=mean",
     "trainer=debug",
     "trainer.max_epochs=3",
     "trainer.threads=1",
@@ -43,13 +43,7 @@ def cfg(composed):
 
 @pytest.fixture
 def task(cfg):
-    def make(*overrides):
-        config = cfg(*overrides)
-        data = make_data(config)
-        torch.manual_seed(0)
-        return make_task(config, data).eval(), data
-
-    return make
+    return lambda *overrides: made(cfg(*overrides))
 
 
 @pytest.fixture
@@ -120,24 +114,8 @@ def test_what_does_not_fit_is_refused(task):
 
 
 def test_ignored_voxels_have_no_influence(task):
-    """Whatever stands in the volume at their label, loss and picks are the same."""
-    net, data = task()
-    batch = data.finish(next(iter(data.train_dataloader())))
-    batch["label"][:, :, :, 10:] = 255
-    with torch.no_grad():
-        prediction = net(batch["volume"])
-    other = prediction.clone()
-    other[..., 10:] = torch.randn_like(other[..., 10:]) * 30
-    torch.testing.assert_close(net.loss(prediction, batch), net.loss(other, batch))
-    first, second = (net.outputs(p, batch)["counts"] for p in (prediction, other))
-    assert torch.equal(first, second)
+    check_ignored_voxels_have_no_influence(*task(), "counts")
 
 
 def test_patches_of_a_tomogram_have_numbers_of_their_own(task):
-    net, data = task()
-    seen = []
-    for batch in data.val_dataloader():
-        done = data.finish(batch)
-        with torch.no_grad():
-            seen += net.outputs(net(done["volume"]), done)["index"].tolist()
-    assert len(set(seen)) == len(seen) == len(data.splits["val"])
+    check_patches_have_numbers_of_their_own(*task())

@@ -123,7 +123,6 @@ def test_masks_extents_and_classes():
     assert got.numbers.tolist() == [2, 5]
     np.testing.assert_allclose(got.centres, [[1.5, 2, 2], [4, 4, 4]])
     assert got.voxels.tolist() == [18, 1]
-    assert got.radii[1] == pytest.approx((3 / 4 / np.pi) ** (1 / 3))
     labels = np.where(instances == 2, 1, 3 * (instances == 5))
     channels = split_classes(binary_mask(instances), labels, 3)
     assert channels.sum((1, 2, 3)).tolist() == [18, 0, 1]

@@ -5,16 +5,15 @@ import json
 import mrcfile
 import numpy as np
 import pytest
-import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from cryoexp.assemble import make_data, make_task
 from cryoexp.errors import ConfigError
 from cryoexp.evaluate import evaluate
 from cryoexp.io.mrc import Volume, write_volume
 from cryoexp.predict import predict
 from cryoexp.run import run
 from tests.data.test_tomograms import SMALL
+from tests.tasks.whole import check_ignored_voxels_have_no_influence, check_patches_have_numbers_of_their_own, made
 
 TINY = [
     *SMALL,
@@ -41,13 +40,7 @@ def cfg(composed):
 
 @pytest.fixture
 def task(cfg):
-    def make(*overrides, flat=False):
-        config = cfg(*overrides, flat=flat)
-        data = make_data(config)
-        torch.manual_seed(0)
-        return make_task(config, data).eval(), data
-
-    return make
+    return lambda *overrides, flat=False: made(cfg(*overrides, flat=flat))
 
 
 @pytest.fixture
@@ -150,26 +143,9 @@ def test_what_a_volume_network_cannot_do_is_refused(task):
 
 
 def test_ignored_voxels_have_no_influence(task):
-    """Whatever stands in the volume at their label, loss and confusion are the same."""
-    net, data = task()
-    batch = data.finish(next(iter(data.train_dataloader())))
-    batch["label"][:, :, :, 10:] = 255
-    with torch.no_grad():
-        prediction = net(batch["volume"])
-    other = prediction.clone()
-    other[..., 10:] = torch.randn_like(other[..., 10:]) * 30
-    torch.testing.assert_close(net.loss(prediction, batch), net.loss(other, batch))
-    first, second = (net.outputs(p, batch)["confusion"] for p in (prediction, other))
-    assert torch.equal(first, second)
-    assert int(first.sum()) == int((batch["label"] != 255).sum())
+    confusion, labels = check_ignored_voxels_have_no_influence(*task(), "confusion")
+    assert int(confusion.sum()) == int((labels != 255).sum())
 
 
 def test_patches_of_a_tomogram_have_numbers_of_their_own(task):
-    net, data = task()
-    seen = [i for batch in data.val_dataloader() for i in index_of(net, data.finish(batch))]
-    assert len(set(seen)) == len(seen) == len(data.splits["val"])
-
-
-def index_of(net, batch):
-    with torch.no_grad():
-        return net.outputs(net(batch["volume"]), batch)["index"].tolist()
+    check_patches_have_numbers_of_their_own(*task())
