@@ -1,4 +1,4 @@
-"""Difference of Gaussians: particles are blobs of a known size (Marr & Hildreth 1980; Voss et al. 2009 for particles)."""
+"""Difference of Gaussians: particles are blobs of a known size (Marr & Hildreth 1980; for particles Voss 2009)."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,8 +12,9 @@ from cryoexp.tasks.detect.finding import Found
 from cryoexp.tasks.detect.peers.tuning import Peer, picks_of
 
 WIDER = 1.6  # of the second Gaussian: the nearest to a Laplacian (Marr & Hildreth)
-SIGMAS = (0.3, 0.4, 0.5, 0.58, 0.7)  # of a radius; a ball alone answers best to 1/√3
-DISTANCES = (0.7, 1.0, 1.3)  # of the smallest radius
+# of equal ones on validation, the first is taken
+SIGMAS = (0.43, 0.35, 0.5, 0.3, 0.6)  # of a radius; with 0.43 the mean of both is 1/√3, to which a ball answers best
+DISTANCES = (1.0, 0.7, 1.3)  # of the smallest radius
 
 
 class Setting(NamedTuple):

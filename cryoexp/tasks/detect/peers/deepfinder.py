@@ -84,9 +84,7 @@ class Setting(NamedTuple):
         return f"clusters of {self.radius:g} r"
 
 
-def deepfinder(
-    program: DeepFinder, train: Sequence[Judged], val: Sequence[Judged], radii: np.ndarray
-) -> Peer:
+def deepfinder(program: DeepFinder, train: Sequence[Judged], val: Sequence[Judged], radii: np.ndarray) -> Peer:
     """Train DeepFinder, and return the method.
 
     Args:
@@ -195,9 +193,7 @@ def segment(program: DeepFinder, tomogram: Tomogram, weights: Path, classes: int
     return labels, tuple(tomogram.volume.data.shape)
 
 
-def cluster(
-    program: DeepFinder, labels: tuple[Path, tuple[int, ...]], radii: np.ndarray, setting: Setting
-) -> Found:
+def cluster(program: DeepFinder, labels: tuple[Path, tuple[int, ...]], radii: np.ndarray, setting: Setting) -> Found:
     """Cluster a label map by mean shift; the score of a pick is the number of its voxels."""
     path, shape = labels
     objects = path.with_suffix(f".{setting.radius:g}.xml")

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from cryoexp.data.tomogram_recipe import TomogramRecipe
 from cryoexp.errors import ConfigError
-from cryoexp.inference.whole import Tomogram
 from cryoexp.physics.rotations import quaternion_to_matrix
 from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import Template, make_templates, render
@@ -30,7 +29,7 @@ from cryoexp.tasks.detect.peers.tuning import Peer, picks_of, processor_seconds
 PSI = 1.533751168755204288118041  # of Alexa's spirals: the root above 1 of x⁴ = x + 4
 WEAK = 1e-3  # V of the point: far from where imaging is no longer linear
 SPREAD = 2  # voxels by which the images of particles are larger than the particles
-DISTANCES = (0.7, 1.0, 1.3)  # of the smallest radius
+DISTANCES = (1.0, 0.7, 1.3)  # of the smallest radius
 
 
 class Setting(NamedTuple):
@@ -173,7 +172,7 @@ def point_response(optics: TiltOptics, voxel_size: float, edge: int) -> Tensor:
 
 
 def turned(template: Template, rotations: Tensor, edge: int) -> Tensor:
-    """Turn a structure about the middle of a box: `(n, 3, 3)` rotations to `(n, edge, edge, edge)` float32, edge odd."""
+    """Turn a structure about the middle of a box, by `(n, 3, 3)`: `(n, edge, edge, edge)` float32, edge odd."""
     boxes, count = torch.zeros(len(rotations), edge, edge, edge), len(rotations)
     middle = torch.full((count, 3), edge // 2, dtype=torch.float32)
     render(template.density, template.reach, middle, rotations.float(), torch.arange(count), boxes)
@@ -195,7 +194,9 @@ def seen(matter: Tensor, response: Tensor) -> Tensor:
     transfer = torch.fft.rfftn(response, s=size)
     out = torch.empty_like(matter)
     for box, image in zip(matter, out, strict=True):
-        image.copy_(torch.fft.irfftn(torch.fft.rfftn(box, s=size) * transfer, s=size)[(slice(first, first + edge),) * 3])
+        image.copy_(
+            torch.fft.irfftn(torch.fft.rfftn(box, s=size) * transfer, s=size)[(slice(first, first + edge),) * 3]
+        )
     return out
 
 
