@@ -49,10 +49,11 @@ from cryoexp.tasks.detect.peers.tuning import Course, Peer, Row, judged
 from cryoexp.tasks.detect.peers.turned import template_matching
 
 METHODS = ("run", "original", "blobs", "templates")
+WIDTH = 150  # of the table, where the output goes to a file
 LIMITS = (
-    "the free numbers of all methods, these chosen on validation: one tomogram is a small sample",
+    "what a method runs with was chosen on the validation tomograms, which are few",
     "picks of difference of Gaussians and template matching hold balls with the radius of a class, which the merged "
-    "rate then is about; difference of Gaussians tells no classes",
+    "rate and the overlaps then are of; difference of Gaussians tells no classes",
     "template matching is told what a network must learn: the structures, the tilts and the CTF. Its masks are balls, "
     "noise is not whitened, and scores are not corrected for what other structures give",
     "seconds are of the processor, in searching a tomogram, without training and without making templates",
@@ -93,8 +94,8 @@ def main(arguments: Sequence[str]) -> None:
         for peer in peers(given, task, data, Path(scratch)):
             console.print(f"{peer.name} …")
             rows.append(course.run(peer))
-    console.print(table(rows, task))
-    for line in (*(f"{row.peer.name} knows {row.peer.knows}" for row in rows), *LIMITS):
+    console.print(table(rows, task), width=max(console.width, WIDTH))
+    for line in (*map(explain, rows), *LIMITS):
         console.print(f"- {line}")
     if given.output is not None:
         write(rows, Path(given.output).expanduser())
@@ -188,7 +189,6 @@ def table(rows: Sequence[Row], task: Detect) -> Table:
     names = task.info.classes[1:]
     made = Table(title=f"test, within {task.match:g} of a radius")
     made.add_column("method")
-    made.add_column("chosen on validation")
     for name in ("val F1", "F1", "precision", "recall", "F4", "AP", "error", "merged", *names, "s"):
         made.add_column(name, justify="right")
     for row in rows:
@@ -197,9 +197,14 @@ def table(rows: Sequence[Row], task: Detect) -> Table:
         figures = [f"{row.scores['val']['f1']:.3f}", *(f"{test[key]:.3f}" for key in keys)]
         figures += [f"{test['center_error_vox']:.2f} vox", f"{test['merged_rate']:.3f}"]
         figures += [f"{test[f'f1_{name}']:.3f}".replace("nan", "–") for name in names]
-        chosen = f"{row.setting}" + (f", score {row.threshold:.3f}" if row.threshold > 0 else "")
-        made.add_row(row.peer.name, chosen, *figures, f"{test['seconds']:.1f}")
+        made.add_row(row.peer.name, *figures, f"{test['seconds']:.1f}")
     return made
+
+
+def explain(row: Row) -> str:
+    """Say what a method was told, and what was chosen for it."""
+    score = f", score {row.threshold:.3f}" if row.threshold > 0 else ""
+    return f"{row.peer.name} knows {row.peer.knows}; it runs with: {row.setting}{score}"
 
 
 def write(rows: Sequence[Row], path: Path) -> None:

@@ -13,8 +13,16 @@ from cryoexp.tasks.detect.peers.tuning import Peer, picks_of
 
 WIDER = 1.6  # of the second Gaussian: the nearest to a Laplacian (Marr & Hildreth)
 # of equal ones on validation, the first is taken
-SIGMAS = (0.43, 0.35, 0.5, 0.3, 0.6)  # of a radius; with 0.43 the mean of both is 1/√3, to which a ball answers best
-DISTANCES = (1.0, 0.7, 1.3)  # of the smallest radius
+SIGMAS = (
+    0.43,
+    0.35,
+    0.5,
+    0.3,
+    0.6,
+    0.7,
+    0.85,
+)  # of a radius; with 0.43 the mean of both is 1/√3, to which a ball answers best
+DISTANCES = (1.0, 0.7, 1.3, 1.6)  # of the smallest radius
 
 
 class Setting(NamedTuple):
