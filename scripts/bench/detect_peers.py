@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pandas as pd
 import torch
+from rich.console import Console
 from rich.table import Table
 
 from cryoexp.assemble import make_data
@@ -54,8 +55,8 @@ LIMITS = (
     "what a method runs with was chosen on the validation tomograms, which are few",
     "picks of difference of Gaussians and template matching hold balls with the radius of a class, which the merged "
     "rate and the overlaps then are of; difference of Gaussians tells no classes",
-    "template matching is told what a network must learn: the structures, the tilts and the CTF. Its masks are balls, "
-    "noise is not whitened, and scores are not corrected for what other structures give",
+    "template matching is told what a network must learn: the structures, the tilts and the CTF. Its masks are balls "
+    "and noise is not whitened",
     "seconds are of the processor, in searching a tomogram, without training and without making templates",
 )
 
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str]) -> None:
         for peer in peers(given, task, data, Path(scratch)):
             console.print(f"{peer.name} …")
             rows.append(course.run(peer))
-    console.print(table(rows, task), width=max(console.width, WIDTH))
+    Console(width=max(console.width, WIDTH)).print(table(rows, task))
     for line in (*map(explain, rows), *LIMITS):
         console.print(f"- {line}")
     if given.output is not None:

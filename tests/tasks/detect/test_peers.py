@@ -88,13 +88,14 @@ def test_a_planted_template_is_found_with_its_rotation_and_correlates_fully():
     assert float(found.scores.min()) >= -1 - 1e-4
 
 
-def test_a_planted_template_is_found_in_noise():
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_planted_template_is_found_in_noise(scaled):
     templates = noise(5, 9, 9, 9)
     volume = noise(30, 34, 28, seed=1)
     volume[3:12, 20:29, 0:9] += templates[3]
     maps = turned.match_all(volume, [turned.Bank(templates[:2], correlate.ball(9, 4.5)),
                                      turned.Bank(templates[2:], correlate.ball(9, 4.5))])  # fmt: skip
-    found = turned.find_matches(maps, np.array([4.0, 4.0]), turned.Setting(1.0))
+    found = turned.find_matches(maps, np.array([4.0, 4.0]), turned.Setting(1.0, scaled))
     assert np.abs(found.centres[0] - [7, 24, 4]).max() < 1
     assert found.table["class_number"][0] == 2
 

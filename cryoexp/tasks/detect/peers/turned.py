@@ -7,6 +7,7 @@ the CTF in the middle of the specimen, the fading with dose and the filter of th
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,16 +34,20 @@ DISTANCES = (1.0, 0.7, 1.3, 1.6)  # of the smallest radius
 
 
 class Setting(NamedTuple):
-    """Free number, to be chosen on validation.
+    """Free choices, to be made on validation.
 
     Args:
         distance: of two picks at least, as a share of the smallest radius.
+        scaled: whether the scores of a class are in standard deviations over the tomogram, rather than correlations:
+            those of large particles vary less, so that the class with the highest is easily a small one.
     """
 
     distance: float
+    scaled: bool
 
     def __str__(self) -> str:
-        return f"{self.distance:g} r apart"
+        unit = "standard deviations" if self.scaled else "correlations"
+        return f"{self.distance:g} r apart, {unit} compared"
 
 
 class Bank(NamedTuple):
@@ -58,15 +63,15 @@ class Bank(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """The best of all templates at every voxel.
+    """The best template of each class at every voxel.
 
     Args:
-        scores: `(z, y, x)` correlation.
-        classes: `(z, y, x)` number of the class, from 1.
+        scores: `(k, z, y, x)` correlation.
+        deviations: `(k,)` standard deviation of each.
     """
 
     scores: np.ndarray
-    classes: np.ndarray
+    deviations: np.ndarray
 
 
 def template_matching(recipe: TomogramRecipe, radii: np.ndarray, step: float, alike: float) -> Peer:
@@ -92,21 +97,23 @@ def template_matching(recipe: TomogramRecipe, radii: np.ndarray, step: float, al
         f"{counts} of the classes' templates differ (correlation below {alike:g})",
         prepare=lambda tomogram: match_all(torch.from_numpy(normalised(tomogram, dark)), banks),
         find=lambda maps, setting: find_matches(maps, radii, setting),
-        settings=[Setting(distance) for distance in DISTANCES],
+        settings=[Setting(*pair) for pair in product(DISTANCES, (True, False))],
         before=processor_seconds() - start,
     )
 
 
 def match_all(volume: Tensor, banks: Sequence[Bank]) -> Maps:
     """Match a volume `(z, y, x)` of mean 0 with the templates of all classes."""
-    scores = torch.stack([match(volume, bank.templates, bank.mask).scores for bank in banks])
-    best, which = scores.max(0)
-    return Maps(best.numpy(), (which + 1).numpy())
+    scores = torch.stack([match(volume, bank.templates, bank.mask).scores for bank in banks]).numpy()
+    return Maps(scores, scores.std(axis=(1, 2, 3)))
 
 
 def find_matches(maps: Maps, radii: np.ndarray, setting: Setting) -> Found:
-    """Make picks of the maxima; `(k,)` radii in voxels."""
-    return picks_of(maps.scores, setting.distance * float(radii.min()), radii, maps.classes)
+    """Make picks of the maxima over all classes; `(k,)` radii in voxels."""
+    scores = maps.scores
+    if setting.scaled:
+        scores = scores / np.maximum(maps.deviations, 1e-9)[:, None, None, None]
+    return picks_of(scores.max(0), setting.distance * float(radii.min()), radii, scores.argmax(0) + 1)
 
 
 def rotation_count(step: float) -> int:
