@@ -147,8 +147,8 @@ def peers(given: Settings, task: Detect, data: Any, scratch: Path) -> list[Peer]
     if given.deepfinder is not None:
         (scratch / "deepfinder").mkdir()
         budget = DeepFinder(given.deepfinder, scratch / "deepfinder", given.minutes, given.epochs, given.steps)
-        learn = [judged(tomograms_of(data, split)) for split in ("train", "val")]
-        made.append(deepfinder(budget, *learn, radii))
+        train, val = (judged(tomograms_of(data, split)) for split in ("train", "val"))
+        made.append(deepfinder(budget, train, val, radii))
     return made
 
 
