@@ -22,7 +22,7 @@ SIGMAS = (
     0.7,
     0.85,
 )  # of a radius; with 0.43 the mean of both is 1/√3, to which a ball answers best
-DISTANCES = (1.0, 0.7, 1.3, 1.6)  # of the smallest radius
+DISTANCES = (1.0, 0.7, 1.3, 1.6, 1.9)  # of the smallest radius
 
 
 class Setting(NamedTuple):

@@ -30,7 +30,7 @@ from cryoexp.tasks.detect.peers.tuning import Peer, picks_of, processor_seconds
 PSI = 1.533751168755204288118041  # of Alexa's spirals: the root above 1 of x⁴ = x + 4
 WEAK = 1e-3  # V of the point: far from where imaging is no longer linear
 SPREAD = 2  # voxels by which the images of particles are larger than the particles
-DISTANCES = (1.0, 0.7, 1.3, 1.6)  # of the smallest radius
+DISTANCES = (1.0, 0.7, 1.3, 1.6, 1.9)  # of the smallest radius
 
 
 class Setting(NamedTuple):
