@@ -158,3 +158,9 @@ def test_what_a_task_says_of_the_trainer_holds(composed, name):
     said = OmegaConf.load(CONF / "task" / f"{name}.yaml").trainer
     trainer = composed(f"task={name}", tiny=False).trainer
     assert {key: trainer[key] for key in said} == dict(said)
+
+
+@pytest.mark.parametrize("name", [n for g, n in OPTIONS if g == "task"])
+def test_another_schedule_is_not_given_the_keys_of_the_task_s_own(composed, name):
+    cfg = composed(f"task={name}", "scheduler@task.scheduler=plateau", tiny=False)
+    assert set(cfg.task.scheduler) == set(composed("scheduler@task.scheduler=plateau").task.scheduler)
