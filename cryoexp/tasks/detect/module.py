@@ -32,6 +32,7 @@ from cryoexp.tasks.detect.patch_scores import patch_counts, pool_counts
 from cryoexp.tasks.detect.products import file_names, write_new, write_products
 from cryoexp.tasks.detect.target_maps import Target, give_targets, patch_targets
 from cryoexp.tasks.detect.truth import class_radii, true_particles
+from cryoexp.tasks.showcase import Showcase
 
 BATCH = 20  # windows at once in the test
 SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
@@ -125,6 +126,7 @@ class Detect(Task):
         self.register_buffer("thresholds", torch.tensor([*self.grid[len(self.grid) // 2], 0.25]))
         self.register_buffer("radii", torch.zeros(len(self.info.classes) - 1))
         self.curve: Sweep | None = None  # of validation, for the figure
+        self.shown = Showcase()
         self._maps: dict[str, Path] = {}
 
     @classmethod
@@ -198,6 +200,10 @@ class Detect(Task):
         """Find particles in the test tomograms as wholes, write everything, and score it."""
         with at_work(self, self.trainer.strategy.root_device) as device:
             return write_products(self, tomograms_of(data, "test"), self.way(self.tta, BATCH, device), folder)
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Show a test tomogram and the particles of each class that were found in it."""
+        return self.shown
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
         """Find particles in whole tomograms and write instances, picks and a picture."""

@@ -24,6 +24,7 @@ from cryoexp.tasks.detect.view import class_scene, verdict_scene
 from cryoexp.tasks.folders import run_folders
 from cryoexp.tasks.segment.figures import draw_overlays
 from cryoexp.tasks.segment.volume_files import file_name
+from cryoexp.tasks.showcase import show_classes
 from cryoexp.view3d.scene import SUFFIX as VIEW
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def write_products(task: "Detect", tomograms: Sequence[Tomogram], way: Way, fold
             measured.append(task.judge(task.answer_on(tomogram, way, Path(scratch)), tomogram))
         write_instances(measured[-1].picks.numbers, tomogram, predictions)
         _write_evaluation(measured[-1], tomogram, predictions)
+        if len(measured) == 1:
+            found = class_volume(measured[0].picks)
+            task.shown = show_classes(tomogram.name, tomogram.volume.data, found, classes)
         if len(measured) <= PAGED:
             _page(measured[-1], tomogram, task, figures)
     _write_picks(task, [m.picks for m in measured], tomograms, predictions)

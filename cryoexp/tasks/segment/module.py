@@ -27,10 +27,10 @@ from cryoexp.tasks.segment.inputs import by_slices
 from cryoexp.tasks.segment.labelling import Kept, Kinds, matching, minimum_voxels
 from cryoexp.tasks.segment.losses import make_loss
 from cryoexp.tasks.segment.measure import Counting
-from cryoexp.tasks.segment.products import showcase, write_new, write_products
+from cryoexp.tasks.segment.products import labels_of, write_new, write_products
 from cryoexp.tasks.segment.scores import confusion, voxel_scores
 from cryoexp.tasks.segment.volume_files import file_names
-from cryoexp.tasks.showcase import Showcase
+from cryoexp.tasks.showcase import Showcase, show_classes
 
 Decide = Literal["argmax", "thresholds"]
 LOWEST = 0.05  # threshold: a network that hardly knows a class would do best to see it nearly everywhere
@@ -177,7 +177,8 @@ class Segment(Task):
         tomograms = tomograms_of(data, "test")
         with at_work(self, self.trainer.strategy.root_device) as device:
             scores = write_products(self, tomograms, self.way(self.tta, BATCH, device), folder)
-        self.shown = showcase(tomograms[0], folder / "predictions", self.info.classes)
+        first, labels = tomograms[0], labels_of(tomograms[0], folder / "predictions")
+        self.shown = show_classes(first.name, first.volume.data, labels, self.info.classes)
         return scores
 
     def showcase(self, results: Batch, data: Any) -> Showcase:

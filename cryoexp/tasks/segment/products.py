@@ -21,13 +21,11 @@ from cryoexp.tasks.segment.figures import draw_dice, draw_overlays, draw_precisi
 from cryoexp.tasks.segment.labelling import write_particles, write_tomogram
 from cryoexp.tasks.segment.measure import Counting, Measured, measure, pooled, write_table
 from cryoexp.tasks.segment.volume_files import LABELS, file_name, file_names
-from cryoexp.tasks.showcase import Showcase
 
 if TYPE_CHECKING:
     from cryoexp.tasks.segment.module import Segment
 
 PAGED = 2  # tomograms that the report pages through
-EDGE = 128  # voxels of a volume on a dashboard
 AVERAGE = 3  # slices a shown slice is the mean of
 
 
@@ -79,16 +77,6 @@ def write_new(task: "Segment", tomograms: Sequence[Tomogram], way: Way, folder: 
     for name, counts in found.items():
         console.print(f"{name}: components of " + ", ".join(f"{n} {count}" for n, count in counts.items()))
     return found
-
-
-def showcase(tomogram: Tomogram, predictions: Path, classes: Sequence[str]) -> Showcase:
-    """Show the middle slice of a tomogram, and masks of the classes found in it on a grid of at most `EDGE` voxels."""
-    volume, labels = tomogram.volume.data, labels_of(tomogram, predictions)
-    z, step = len(volume) // 2, -(-max(volume.shape) // EDGE)
-    coarse = np.asarray(labels[::step, ::step, ::step])
-    masks = {name: (coarse == i).astype(np.float32) for i, name in enumerate(classes) if i and (coarse == i).any()}
-    middle = np.asarray(volume[max(0, z - 1) : z + 2], np.float32).mean(0)
-    return Showcase(pictures=[(middle, f"{tomogram.name}, mean of three slices")], volumes=masks)
 
 
 def labels_of(tomogram: Tomogram, folder: Path) -> np.ndarray:
