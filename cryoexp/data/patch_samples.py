@@ -80,6 +80,7 @@ class PatchSamples(Samples):
     target: Reader | None = None
     images: int = 0
     unlabelled: int = 0
+    hdf5_key: str | None = None  # of the volume that `path` names, where that is HDF5
 
     def __init__(
         self,

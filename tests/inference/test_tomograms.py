@@ -83,9 +83,9 @@ def test_two_of_one_name_are_refused_with_both_files(place, tmp_path):
 
 
 def test_nothing_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no tomogram \(MRC or TIFF\) there"):
+    with pytest.raises(DataError, match=r"no tomogram \(MRC, TIFF or HDF5\) there"):
         names(tmp_path)
-    with pytest.raises(DataError, match=r"no tomogram \(MRC or TIFF\) there"):
+    with pytest.raises(DataError, match=r"no tomogram \(MRC, TIFF or HDF5\) there"):
         names(tmp_path / "nowhere.star")
 
 
