@@ -89,7 +89,7 @@ def look(path: Path, hdf5_key: str | None = None) -> Source:
 
 
 def open_file(path: Path, hdf5_key: str | None = None) -> np.ndarray:
-    """Map the `(z, y, x)` data of an MRC, TIFF or HDF5 file; a packed one is read into memory, HDF5 where it is indexed.
+    """Map the `(z, y, x)` data of a file; a packed one is read into memory, chunks of HDF5 when they are indexed.
 
     Args:
         path: file.
