@@ -22,6 +22,7 @@ UNSET = {  # keys only the user knows, by dataset or experiment
     "subtomograms_mrc": ["dataset.path=/where/they/are"],
     "projections_mrc": ["dataset.path=/where/they/are"],
     "tomograms_mrc": ["dataset.path=/where/they/are"],
+    "sxt_mrc": ["dataset.path=/where/they/are"],
     "segment_finetune": ["dataset.path=/where/they/are", "init_from=."],
 }
 TOMOGRAMS = [
