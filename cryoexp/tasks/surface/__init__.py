@@ -1,0 +1,1 @@
+"""From labelled slices to measured surfaces."""
