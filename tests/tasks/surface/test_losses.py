@@ -108,7 +108,7 @@ def test_a_robust_range_forgives_outliers():
     values[:50] = 80
     assert value_range([values], "full") == pytest.approx(80 - values.min(), rel=1e-6)
     assert value_range([values[:500], values[500:]], "robust") == pytest.approx(2 * 2.58, rel=0.02)
-    with pytest.raises(ConfigError, match="task.ssim_range=wide: choose one of robust, full"):
+    with pytest.raises(ConfigError, match=r"task\.ssim_range=wide: choose one of robust, full"):
         value_range([values], "wide")
     with pytest.raises(DataError, match="empty or constant"):
         value_range([], "full")
