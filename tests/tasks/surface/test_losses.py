@@ -40,7 +40,7 @@ def test_nothing_known_costs_nothing():
     given = torch.zeros(1, 1, 4, 4, requires_grad=True)
     loss = label_loss(given, torch.full((1, 4, 4), 255), bounded=True)
     loss.backward()
-    assert float(loss) == 0
+    assert float(loss.detach()) == 0
     assert not given.grad.any()
 
 
@@ -77,13 +77,13 @@ def test_ssim_is_that_of_scikit_image(pair):
 def test_an_image_is_like_itself(pair):
     assert float(ssim(pair[1], pair[1], 6.0)) == pytest.approx(1)
     assert float(image_loss(pair[1], pair[1], 6.0)) == pytest.approx(0, abs=1e-6)
-    assert float(ssim(-pair[1], pair[1], 6.0)) < 0
+    assert float(ssim(5 - pair[1], 5 + pair[1], 6.0)) < -0.5  # equally bright, and dark where that is bright
 
 
 def test_a_range_of_outliers_makes_all_images_alike(pair):
     """The range of the published set is 76 standard deviations."""
     nothing = torch.zeros_like(pair[1])
-    assert float(ssim(nothing, pair[1], 76.0)) > 0.8
+    assert float(ssim(nothing, pair[1], 76.0)) > 0.7
     assert float(ssim(nothing, pair[1], 6.0)) < 0.1
 
 
