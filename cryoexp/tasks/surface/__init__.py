@@ -1,1 +1,5 @@
-"""From labelled slices to measured surfaces."""
+"""Find membranes in soft X-ray tomograms and measure their surfaces."""
+
+from cryoexp.tasks.surface.module import Surface
+
+__all__ = ["Surface"]
