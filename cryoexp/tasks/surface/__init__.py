@@ -1,0 +1,1 @@
+"""From a tomogram and a few labelled slices to a measured surface."""
