@@ -28,11 +28,13 @@ class Thing:
     """One object of a volume: the voxels of a number array that hold its number.
 
     Attributes:
-        numbers: `(z, y, x)` whole numbers.
+        numbers: `(z, y, x)` whole numbers, of a volume or of a part of it beyond which the object does not go on.
         number: of the object.
         box: that holds all of its voxels.
         probability: `(z, y, x)` of the same shape; None for what is only known voxel by voxel.
         level: of the probability at the surface.
+        corner: place of the numbers in the volume.
+        whole: shape of the volume; None for that of the numbers.
     """
 
     numbers: np.ndarray
@@ -40,6 +42,13 @@ class Thing:
     box: Slices
     probability: np.ndarray | None = None
     level: float = LEVEL
+    corner: tuple[int, int, int] = (0, 0, 0)
+    whole: tuple[int, ...] | None = None
+
+    def at_border(self) -> bool:
+        """Whether the object reaches the border of the volume."""
+        places = zip(self.box, self.corner, self.whole or self.numbers.shape, strict=True)
+        return any(s.start + c == 0 or s.stop + c == n for s, c, n in places)
 
 
 def isosurface(thing: Thing, sigma: float = 1.5, closed: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +63,7 @@ def isosurface(thing: Thing, sigma: float = 1.5, closed: bool = True) -> tuple[n
         closed: whether the volume counts as empty beyond its border; otherwise a surface ends there, open.
 
     Returns:
-        vertices `(n, 3)` z, y, x in voxels of the numbers, whose centres are whole, and faces `(m, 3)`, seen
+        vertices `(n, 3)` z, y, x in voxels of the volume, whose centres are whole, and faces `(m, 3)`, seen
         counter-clockwise from outside once the vertices are turned to x, y, z.
 
     Raises:
@@ -71,7 +80,8 @@ def isosurface(thing: Thing, sigma: float = 1.5, closed: bool = True) -> tuple[n
         total += len(v)
     if not vertices:
         raise DataError(f"object {thing.number} has no surface in a volume of shape {thing.numbers.shape}")
-    return _joined(np.concatenate(vertices), np.concatenate(faces))
+    places, triangles = _joined(np.concatenate(vertices), np.concatenate(faces))
+    return places + np.array(thing.corner), triangles
 
 
 def _blocks(thing: Thing, closed: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:

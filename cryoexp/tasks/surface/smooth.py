@@ -38,13 +38,13 @@ def keep_volume(mesh: trimesh.Trimesh, volume: float, unit: float) -> tuple[trim
     for _ in range(2):  # the second takes up what curvature left
         step = float((volume - made.volume) / made.area)
         step = float(np.clip(moved + step, -FURTHEST * unit, FURTHEST * unit)) - moved
-        made.vertices = np.asarray(made.vertices) + step * np.asarray(_normals(made))
+        made.vertices = np.asarray(made.vertices) + step * np.asarray(normals(made))
         moved += step
     return made, moved
 
 
-def _normals(mesh: trimesh.Trimesh) -> np.ndarray:
-    """Unit normals of vertices: the sum of area vectors of the faces around each."""
+def normals(mesh: trimesh.Trimesh) -> np.ndarray:
+    """Return unit normals of the vertices, `(n, 3)`: the sum of the area vectors of the faces around each."""
     faces, corners = np.asarray(mesh.faces), np.asarray(mesh.triangles)
     vectors = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     count = len(mesh.vertices)

@@ -94,12 +94,12 @@ def fill_slices(labels: np.ndarray, largest: int) -> tuple[int, int]:
     return sum(n for n, _ in found), sum(n for _, n in found)
 
 
-def smooth(probability: np.ndarray, sigma: float, out: np.ndarray | None = None) -> np.ndarray:
+def smooth(probability: np.ndarray, sigma: tuple[float, float, float], out: np.ndarray | None = None) -> np.ndarray:
     """Blur a probability by a Gaussian, slab by slab.
 
     Args:
         probability: `(z, y, x)`, may be mapped.
-        sigma: voxels, along all axes.
+        sigma: voxels, along z, y and x; 0 changes nothing.
         out: as in `smooth_z`.
 
     Returns:
@@ -107,11 +107,11 @@ def smooth(probability: np.ndarray, sigma: float, out: np.ndarray | None = None)
     """
     _check(probability)
     out = np.empty(probability.shape, np.float32) if out is None else out
-    reach = int(np.ceil(4 * sigma))
+    reach = int(np.ceil(4 * sigma[0]))
 
     def blur(slab: np.ndarray) -> np.ndarray:
         values = np.asarray(slab, dtype=np.float32)
-        return ndimage.gaussian_filter(values, sigma, mode="nearest") if sigma else values
+        return ndimage.gaussian_filter(values, sigma, mode="nearest") if any(sigma) else values
 
     return _in_slabs(probability, reach, blur, out)
 
