@@ -83,9 +83,7 @@ def _fill(mesh: trimesh.Trimesh, most: int) -> int:
     vertices, first = np.asarray(mesh.vertices), len(mesh.vertices)
     middles = [vertices[loop].mean(0) for loop in loops]
     # the rim runs on as the neighbouring faces do; the fan takes its edges the other way round
-    fans = [
-        (b, a, first + i) for i, loop in enumerate(loops) for a, b in zip(loop, loop[1:] + loop[:1], strict=True)
-    ]
+    fans = [(b, a, first + i) for i, loop in enumerate(loops) for a, b in zip(loop, loop[1:] + loop[:1], strict=True)]
     mesh.vertices = np.vstack([vertices, middles])
     mesh.faces = np.vstack([np.asarray(mesh.faces), fans])
     return len(loops)

@@ -177,7 +177,9 @@ def _prepare(volume: np.ndarray, rule: Rule, kind: str) -> tuple[np.ndarray, np.
         labels = np.asarray(probability > rule.level, dtype=np.uint8)
     else:
         if volume.dtype.kind not in "iub":
-            raise DataError(f"labels are whole numbers from 0, got {volume.dtype}. A probability? Give kind=probability")
+            raise DataError(
+                f"labels are whole numbers from 0, got {volume.dtype}. A probability? Give kind=probability"
+            )
         labels = smooth_z(volume, rule.z_sigma, rule.z_rule)
         labels = labels.view(np.uint8) if labels.dtype == bool else labels
         if labels.min() < 0:

@@ -121,9 +121,7 @@ def voxels_of(volume_nm3: float, voxel_size: float) -> int:
     return int(np.ceil(volume_nm3 * 1000 / voxel_size**3 - 1e-9))
 
 
-def _in_slabs(
-    volume: np.ndarray, reach: int, what: Callable[[np.ndarray], np.ndarray], out: np.ndarray
-) -> np.ndarray:
+def _in_slabs(volume: np.ndarray, reach: int, what: Callable[[np.ndarray], np.ndarray], out: np.ndarray) -> np.ndarray:
     for first in range(0, len(volume), SLAB):
         last = min(first + SLAB, len(volume))
         low = max(0, first - reach)

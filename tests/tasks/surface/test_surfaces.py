@@ -94,7 +94,12 @@ def test_surfaces_close_at_the_border_or_end_there():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"z_rule": "and"}, "half, or"), ({"level": 1.0}, "level"), ({"decimate": 0.0}, "decimate"), ({"sigma": -1}, "sigma")],
+    [
+        ({"z_rule": "and"}, "half, or"),
+        ({"level": 1.0}, "level"),
+        ({"decimate": 0.0}, "decimate"),
+        ({"sigma": -1}, "sigma"),
+    ],
 )
 def test_impossible_rules_are_refused(change, said):
     with pytest.raises(ConfigError, match=said):
