@@ -17,3 +17,8 @@ def angstroms(unit: str) -> float:
     if unit not in ANGSTROMS:
         raise ConfigError(f"unit={unit}: choose nm or A (ångström)")
     return ANGSTROMS[unit]
+
+
+def table_unit(unit: str) -> Unit:
+    """Return what tables call the unit of mesh files, nm or angstrom."""
+    return "A" if unit == "angstrom" else "nm"
