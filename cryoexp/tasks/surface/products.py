@@ -49,7 +49,7 @@ def write_surfaces(
 
 def _measured(surfaces: Surfaces, path: Path, unit: str) -> list[Path]:
     try:
-        from cryoexp.tasks.surface.measurements import measure_surfaces  # type: ignore[import-not-found,unused-ignore]
+        from cryoexp.tasks.surface.measurements import measure_surfaces  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return []
     measure_surfaces(surfaces.meshes, surfaces.names, unit).to_csv(path, index=False)
