@@ -71,8 +71,7 @@ def write_ply(path: str | Path, mesh: Mesh, colours: np.ndarray | None = None, u
     """
     scale = unit_length(unit)
     check_mesh(path, mesh)
-    with_normals = mesh.normals is not None
-    axes = ("x", "y", "z", *(["nx", "ny", "nz"] if with_normals else []))
+    axes = ("x", "y", "z") if mesh.normals is None else ("x", "y", "z", "nx", "ny", "nz")
     tints = () if colours is None else ("red", "green", "blue")
     header = [
         "ply",
@@ -86,7 +85,8 @@ def write_ply(path: str | Path, mesh: Mesh, colours: np.ndarray | None = None, u
         "end_header\n",
     ]
     vertices = np.empty(len(mesh.vertices), dtype=[("place", "<f4", len(axes)), ("tint", "u1", len(tints))])
-    vertices["place"] = np.hstack([mesh.vertices / scale, *([mesh.normals] if with_normals else [])])
+    columns = [mesh.vertices / scale] if mesh.normals is None else [mesh.vertices / scale, mesh.normals]
+    vertices["place"] = np.hstack(columns)
     if colours is not None:
         vertices["tint"] = colours
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("vertices", "<i4", 3)])

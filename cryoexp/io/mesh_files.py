@@ -71,8 +71,8 @@ def _exported(
 
     if kind == "stl":
         whole = merge(meshes)
-        mesh = trimesh.Trimesh(whole.vertices / scale, whole.faces, process=False)
-        return bytes(mesh.export(file_type="stl"))
+        triangles: Any = trimesh.Trimesh(whole.vertices / scale, whole.faces, process=False)
+        return bytes(triangles.export(file_type="stl"))
     scene = trimesh.Scene()
     for mesh, name, tint in zip(meshes, names, tints, strict=True):
         scene.add_geometry(_coloured(kind, mesh, tint, scale), geom_name=name, node_name=name)
@@ -83,7 +83,7 @@ def _exported(
 def _coloured(kind: str, mesh: Mesh, tint: Sequence[int], scale: float) -> Any:
     import trimesh
 
-    made = trimesh.Trimesh(mesh.vertices / scale, mesh.faces, process=False)
+    made: Any = trimesh.Trimesh(mesh.vertices / scale, mesh.faces, process=False)
     if kind == "glb":
         material = trimesh.visual.material.PBRMaterial(
             baseColorFactor=[*tint, 255], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True

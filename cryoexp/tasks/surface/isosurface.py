@@ -1,10 +1,11 @@
 """Iso-surfaces of one object of a volume, block by block, in voxels.
 
-How a surface is laid through a binary object was chosen on analytic shapes (docs/results/surface.md has the table):
+How a surface is laid through a binary object was chosen on analytic shapes (scripts/bench/surface.py --analytic):
 a Gaussian-blurred indicator draws a sphere of radius R in by σ²/R, a blurred signed distance of a binary volume more
 so, and the distance as it is keeps its staircase (area 9 % too large). The difference 2·G(σ) - G(2σ) of two blurs has
 no such term, and stays above a half in a sheet of one voxel. It is then held on the right side of the level at every
-voxel, so that the surface has the topology of the voxels and parts never merge, break or vanish.
+voxel, so that the surface has the topology of the voxels and parts never merge, break or vanish. A sheet whose voxels
+share no more than corners has holes in it, then, as its voxels have: what is thinner than 1.5 voxels askew.
 """
 
 from collections.abc import Iterator

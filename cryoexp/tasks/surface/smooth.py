@@ -53,14 +53,15 @@ def normals(mesh: trimesh.Trimesh) -> np.ndarray:
 
 
 def _umbrella(mesh: trimesh.Trimesh) -> csr_matrix:
-    """Mean over the neighbours of every vertex; trimesh's own walks through them one by one."""
+    """Mean over the neighbours of every vertex; trimesh's own walks through them one by one. A rim stays in place."""
     faces = np.asarray(mesh.faces)
     a = np.concatenate([faces[:, 0], faces[:, 1], faces[:, 2]])
     b = np.concatenate([faces[:, 1], faces[:, 2], faces[:, 0]])
     count = len(mesh.vertices)
     links = coo_matrix((np.ones(2 * len(a)), (np.append(a, b), np.append(b, a))), shape=(count, count)).tocsr()
+    # an edge of one face alone is part of a rim; a vertex that no face names stays where it is, too
+    still = np.bincount(links.nonzero()[0], links.data == 1, count) > 0
     links.data[:] = 1.0
     degree = np.asarray(links.sum(1)).ravel()
-    # a vertex that no face names stays where it is
-    lonely = diags((degree == 0).astype(float))
-    return csr_matrix(diags(1 / np.maximum(degree, 1)) @ links + lonely)
+    still |= degree == 0
+    return csr_matrix(diags(~still / np.maximum(degree, 1)) @ links + diags(still.astype(float)))

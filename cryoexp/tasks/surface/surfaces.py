@@ -151,7 +151,7 @@ def make_surfaces(
     labels, probability, facts = _prepare(volume, rule, kind)
     place = _Place(voxel_size, np.array(origin, dtype=float), rule)
     names = classes or _names(labels, kind)
-    made = []
+    made: list[Surface] = []
     for cls, number, thing, voxels in _things(labels, probability, rule, kind, names):
         if len(made) == MOST:
             raise ConfigError(f"more than {MOST} components of {rule.minimum} voxels or more: raise the minimum")
@@ -184,7 +184,7 @@ def _prepare(volume: np.ndarray, rule: Rule, kind: str) -> tuple[np.ndarray, np.
         labels = labels.view(np.uint8) if labels.dtype == bool else labels
         if labels.min() < 0:
             raise DataError(f"labels are whole numbers from 0, got {labels.min()}")
-    facts = {}
+    facts: dict[str, Any] = {}
     for name, fill, largest in (
         ("cavities", fill_cavities, rule.cavities),
         ("slice_holes", fill_slices, rule.slice_holes),
