@@ -163,6 +163,10 @@ class PatchSamples(Samples):
             self.regions[number].shape, lambda window: self.read_instances(number, window).astype(np.int32), np.int32
         )
 
+    def distance(self, number: int) -> np.ndarray | None:
+        """Return the distance in Å to the middle of the nearest membrane, `(z, y, x)`; None: not known."""
+        return None
+
     def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:
         """Look for the voxels of each class, from which training patches are drawn.
 

@@ -124,6 +124,7 @@ def tomograms_of(data: PatchData, split: str) -> list[Tomogram]:
             normalise=normalise(region.item),
             truth=samples.labels(number),
             instances=samples.instances(number),
+            distance=samples.distance(number),
         )
         for number, region in enumerate(samples.regions)
     ]

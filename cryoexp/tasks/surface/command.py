@@ -107,7 +107,7 @@ def _one(path: Path, name: str, keys: DictConfig, classes: dict[int, str] | None
         raise DataError(f"{path}: {error}") from None
     if not made.components:
         raise DataError(f"{path}: no component of {rule.minimum} voxels or more ({kind}). Lower minimum= or level=")
-    written = write_surfaces(made, folder, name, keys.formats, keys.unit)
+    written = write_surfaces(made, folder, name, keys.formats, keys.unit, source=str(path.resolve())).paths
     faces = sum(len(mesh.faces) for mesh in made.meshes)
     console.print(f"{name}: {len(made.components)} components, {faces} triangles ({kind})")
     return {

@@ -58,7 +58,7 @@ def decimate(mesh: trimesh.Trimesh, share: float, seed: int = 0) -> tuple[trimes
 
 def deviation(one: trimesh.Trimesh, other: trimesh.Trimesh, seed: int = 0) -> Deviation:
     """Measure the distance of points drawn evenly on each of two surfaces to the other one."""
-    there = np.concatenate([distances(_points(a, seed), b) for a, b in ((one, other), (other, one))])
+    there = np.concatenate([distances(points_on(a, seed), b) for a, b in ((one, other), (other, one))])
     return Deviation(float(there.mean()), float(np.quantile(there, 0.95)), float(there.max()))
 
 
@@ -77,8 +77,8 @@ def distances(points: np.ndarray, mesh: trimesh.Trimesh) -> np.ndarray:
     return best
 
 
-def _points(mesh: trimesh.Trimesh, seed: int) -> np.ndarray:
-    """Points drawn evenly over the area, one for each face up to a limit."""
+def points_on(mesh: trimesh.Trimesh, seed: int = 0) -> np.ndarray:
+    """Return points `(n, 3)` drawn evenly over the area, one for each face up to a limit."""
     rng = np.random.default_rng(seed)
     count = min(SAMPLES, max(200, len(mesh.faces)))
     area = np.asarray(mesh.area_faces)

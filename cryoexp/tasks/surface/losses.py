@@ -134,7 +134,7 @@ def value_range(images: Iterable[np.ndarray], kind: Range) -> float:
         raise ConfigError(f"task.ssim_range={kind}: choose one of {', '.join(get_args(Range))}")
     values = [np.asarray(image, np.float32).ravel() for image in images]
     together = np.concatenate(values) if values else np.zeros(0)
-    if not together.size or not np.ptp(together) > 0:
+    if not together.size or not float(np.ptp(together)) > 0:
         raise DataError("the training images have no range of values: they are empty or constant")
     if kind == "full":
         return float(np.ptp(together))

@@ -58,7 +58,7 @@ def measure_surfaces(
     if len(names) != len(meshes) or (curvatures is not None and len(curvatures) != len(meshes)):
         known = "none" if curvatures is None else len(curvatures)
         raise DataError(f"{len(meshes)} components, {len(names)} names, curvatures: {known}; need as many of each")
-    known_curvatures = curvatures or [None] * len(meshes)
+    known_curvatures: Sequence[Curvature | None] = curvatures or [None] * len(meshes)
     rows = [
         {"component": i, "name": str(name), **_describe(mesh, name, curvature, unit, size)}
         for i, (mesh, name, curvature) in enumerate(zip(meshes, names, known_curvatures, strict=True), start=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,23 @@ from cryoexp.inference.whole import Tomogram, Way, probability_slabs
 from cryoexp.tasks.at_work import at_work
 from cryoexp.tasks.base import Scores, Task
 from cryoexp.tasks.in_turn import in_turn
+from cryoexp.tasks.segment.curves import best_threshold
 from cryoexp.tasks.segment.inputs import by_slices
+from cryoexp.tasks.segment.measure import Counting
 from cryoexp.tasks.segment.scores import confusion
 from cryoexp.tasks.segment.volume_files import file_names
+from cryoexp.tasks.showcase import Showcase
+from cryoexp.tasks.surface.figures import Painter
 from cryoexp.tasks.surface.losses import label_loss, probabilities, value_range
-from cryoexp.tasks.surface.products import dice_scores, write_new, write_products
+from cryoexp.tasks.surface.products import dice_scores, show, write_new, write_products
+from cryoexp.tasks.surface.recipe import make_recipe
 from cryoexp.tasks.surface.schemes import in_slices, make_scheme
 from cryoexp.tasks.surface.turns import QUARTERS, quarter_turned
 
+Label = Callable[[Tomogram, Path], Slabs]  # gives the probabilities of a tomogram, and may use a folder for it
 BATCH = 16  # windows at once in the test
+LOWEST = 1e-3  # threshold, and its distance from 1 at least
+DECIDE = ("thresholds", "argmax")
 SAMPLED = 8  # slices of each training tomogram that tell the range of its values
 
 
@@ -44,6 +53,13 @@ class Surface(Task):
         overlap: of neighbouring windows, as a share of the window.
         tta: none, y180, d2, d2h, or rot4 (four quarter turns of slices): turned copies of each window whose answers are
             averaged in the test.
+        decide: thresholds, learned on validation, or argmax.
+        probabilities: float16, percent or none: how they are written.
+        surface: keys of `cryoexp.tasks.surface.surfaces.Rule`, in voxels of the volume.
+        surface_from: probability or labels: what surfaces are laid through.
+        formats: of mesh files: ply, obj, stl, glb.
+        unit: of mesh files and tables: nm or angstrom.
+        filopodia: ``opening`` and ``least`` in nm, see `cryoexp.tasks.surface.filopodia`; None: not looked for.
         net: the network.
         channels_last: memory layout of slices.
         shared: see `Task`.
@@ -53,6 +69,8 @@ class Surface(Task):
     needs_output = "label_image"
     takes_any_size = True
     objective = "val/dice"
+
+    thresholds: Tensor  # `(k - 1,)`
 
     def __init__(
         self,
@@ -65,6 +83,13 @@ class Surface(Task):
         window: Sequence[int],
         overlap: float,
         tta: str,
+        decide: str,
+        probabilities: str,
+        surface: Mapping[str, Any],
+        surface_from: str,
+        formats: Sequence[str],
+        unit: str,
+        filopodia: Mapping[str, float] | None,
         net: nn.Module,
         **shared: Any,
     ) -> None:
@@ -82,6 +107,13 @@ class Surface(Task):
             self.make_optimizer = in_turn(self.make_optimizer, self._begin, optimizers)
         self.window, self.overlap, self.tta = window, overlap, tta
         self.slabs_by(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
+        if decide not in DECIDE:
+            raise ConfigError(f"task.decide={decide}: choose one of {', '.join(DECIDE)}")
+        self.decide = decide
+        self.recipe = make_recipe(surface, surface_from, formats, unit, filopodia, probabilities)
+        self.register_buffer("thresholds", torch.full((len(self.info.classes) - 1,), 0.5))  # learned on validation
+        self.curves: np.ndarray = np.zeros(0)  # of validation, for the figure
+        self.shown = Showcase()
 
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
@@ -155,21 +187,57 @@ class Surface(Task):
         """Nothing yet: the test scores are those of whole tomograms, see `products`."""
         return {}
 
+    def calibrate(self, results: Batch) -> list[str]:
+        """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
+            label = self.slabs_by(self.tta, BATCH, device)
+            counted = [Counting(label(t, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
+            self.curves = np.sum([one.exhaust() for one in counted], 0)
+        found = [best_threshold(mine) for mine in self.curves[1:]]
+        values = torch.tensor([min(max(t, LOWEST), 1 - LOWEST) if np.isfinite(t) else 0.5 for t, _ in found])
+        self.thresholds.copy_(values)
+        said = ", ".join(
+            f"{name} {t:.2f} (Dice {dice:.3f})" if np.isfinite(best) else f"{name} is not there"
+            for name, t, (best, dice) in zip(self.info.classes[1:], values.tolist(), found, strict=True)
+        )
+        used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
+        return [f"thresholds of best Dice on validation: {said}{used}"]
+
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
-        """Label the test tomograms as wholes, write labels and probabilities, and score them."""
+        """Label the test tomograms as wholes, write labels, surfaces and measurements, and score them."""
+        tomograms = tomograms_of(data, "test")
         with at_work(self, self.trainer.strategy.root_device) as device:
-            slabs = self.slabs_by(self.tta, BATCH, device)
-            return write_products(slabs, tomograms_of(data, "test"), self.info.classes, folder)
+            scores = write_products(self, self.slabs_by(self.tta, BATCH, device), tomograms, folder)
+        self.shown = show(tomograms[0], folder, self.info.classes)
+        return scores
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Show a slice of a test tomogram and its labels as masks."""
+        return self.shown
 
     def predict(self, request: Request, folder: Path) -> dict[str, Any]:
-        """Label whole tomograms and write labels and probabilities."""
-        classes, device = self.info.classes, request.devices[0]
-        tomograms, files = requested_tomograms(request, lambda names: file_names(names, classes))
-        with at_work(self, device):
-            found = write_new(self.slabs_by(request.tta, request.batch_size, device), tomograms, classes, folder)
-        return {"tomograms": files, "voxels": found}
+        """Label whole tomograms and write labels, probabilities, surfaces, measurements and pictures."""
+        tomograms, files = requested_tomograms(request, lambda names: file_names(names, self.info.classes))
+        with at_work(self, request.devices[0]) as device:
+            label = self.slabs_by(request.tta or self.tta, request.batch_size, device)
+            found = write_new(self, label, tomograms, folder)
+        return {"tomograms": files, "found": found}
 
-    def slabs_by(self, tta: str, batch_size: int, device: torch.device) -> Callable[[Tomogram, Path], Slabs]:
+    def painter(self, tomogram: Tomogram) -> Painter | None:
+        """Return what paints a slice `(y, x)` of a tomogram anew; None if the scheme has not taught it."""
+        if not self.scheme.paints:
+            return None
+        net: Any = self.scheme.answering(self.net)
+
+        def paint(plane: np.ndarray) -> np.ndarray:
+            given = tomogram.normalise(torch.from_numpy(plane)[None, None, None].to(self.device))
+            with torch.inference_mode():
+                return np.asarray(net.image(self._laid_out(given[:, :, 0])).float().cpu()[0, 0])
+
+        return paint
+
+    def slabs_by(self, tta: str, batch_size: int, device: torch.device) -> Label:
         """Return what gives the probabilities of a tomogram's voxels, `(k, dz, y, x)`, from top to bottom.
 
         Args:

@@ -227,7 +227,7 @@ def make_scheme(name: str, net: nn.Module, teacher: Mapping[str, float]) -> Sche
 
 def in_slices(batch: Batch) -> Batch:
     """Turn the volumes of a batch, `(b, c, z, y, x)` and labels `(b, z, y, x)`, into slices one after another."""
-    volumes = {k: batch[k].transpose(1, 2).flatten(0, 1) for k in ("volume", "image") if k in batch}
+    volumes: Batch = {k: batch[k].transpose(1, 2).flatten(0, 1) for k in ("volume", "image") if k in batch}
     return {**volumes, "label": batch["label"].flatten(0, 1)}
 
 

@@ -54,9 +54,9 @@ def unlabelled(monkeypatch):
 
 
 def test_a_run_leaves_labels_and_scores(cfg, tmp_path):
-    run(cfg("task.tta=rot4"))
+    run(cfg("task.tta=rot4", "task.scheme=supervised", "task.formats=[ply,stl]", "task.surface.minimum=20"))
     scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert {"val/dice", "test/dice", "test/dice_membrane"} <= set(scores)
+    assert {"val/dice", "test/dice", "test/dice_membrane", "test/components", "test/threshold_membrane"} <= set(scores)
     with mrcfile.open(tmp_path / "run" / "predictions" / "cell_003__labels.mrc") as mrc:
         assert mrc.data.shape == (40, 96, 96)
         assert mrc.voxel_size.x == pytest.approx(400)
