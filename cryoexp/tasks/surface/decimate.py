@@ -37,23 +37,29 @@ def decimate(mesh: trimesh.Trimesh, share: float, seed: int = 0) -> tuple[trimes
         share: of the triangles to keep, above 0 to 1; at least 64 are kept.
         seed: of the points that the deviation is measured at.
     """
-    import fast_simplification
-
     fine = len(mesh.faces)
     target = max(FEWEST, round(share * fine))
     while target < fine:
-        points, faces = fast_simplification.simplify(
-            np.asarray(mesh.vertices, np.float64),
-            np.asarray(mesh.faces, np.int32),
-            target_count=target,
-            preserve_border=True,
-        )[:2]
-        made = trimesh.Trimesh(points, faces, process=False)
-        made.remove_unreferenced_vertices()
+        made = simplified(mesh, target)
         if (made.euler_number, made.is_watertight) == (mesh.euler_number, mesh.is_watertight):
             return made, deviation(made, mesh, seed)
         target = int(target * DIFFERENT)
     return mesh, Deviation(0.0, 0.0, 0.0)
+
+
+def simplified(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
+    """Return a mesh of about so many triangles, whatever becomes of its holes and handles: to be looked at."""
+    import fast_simplification
+
+    points, triangles = fast_simplification.simplify(
+        np.asarray(mesh.vertices, np.float64),
+        np.asarray(mesh.faces, np.int32),
+        target_count=faces,
+        preserve_border=True,
+    )[:2]
+    made = trimesh.Trimesh(points, triangles, process=False)
+    made.remove_unreferenced_vertices()
+    return made
 
 
 def deviation(one: trimesh.Trimesh, other: trimesh.Trimesh, seed: int = 0) -> Deviation:

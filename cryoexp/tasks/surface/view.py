@@ -5,7 +5,7 @@ import trimesh
 
 from cryoexp import plotting
 from cryoexp.io.mesh import Mesh
-from cryoexp.tasks.surface.decimate import decimate
+from cryoexp.tasks.surface.decimate import FEWEST, simplified
 from cryoexp.tasks.surface.surfaces import Surface, Surfaces
 from cryoexp.view3d import Scene3d
 
@@ -36,7 +36,10 @@ def surface_scene(surfaces: Surfaces, faces: int = FACES) -> Scene3d:
 
 
 def _lighter(surface: Surface, share: float) -> Mesh:
-    mesh: trimesh.Trimesh = surface.mesh if share >= 1 else decimate(surface.mesh, share)[0]
+    mesh: trimesh.Trimesh = surface.mesh
+    target = max(FEWEST, round(share * len(mesh.faces)))
+    if target < len(mesh.faces):
+        mesh = simplified(mesh, target)
     return Mesh(np.asarray(mesh.vertices) / ANGSTROM_PER_NM, np.asarray(mesh.faces))
 
 
