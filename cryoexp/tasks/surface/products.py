@@ -17,6 +17,7 @@ from cryoexp.slices import write_slices
 from cryoexp.slices.stack import SUFFIX
 from cryoexp.tasks.base import Scores
 from cryoexp.tasks.folders import run_folders
+from cryoexp.tasks.segment.components import find_components
 from cryoexp.tasks.segment.curves import precision_recall
 from cryoexp.tasks.segment.figures import draw_overlays, draw_precision_recall
 from cryoexp.tasks.segment.labelling import decide
@@ -163,15 +164,18 @@ def _compare(labels: np.ndarray, tomogram: Tomogram, classes: int) -> np.ndarray
 def _surface_scores(task: "Surface", surfaces: Surfaces, tomogram: Tomogram) -> Scores:
     """Mean and 95 % of the distance to the true surface in voxels, and components, found and true."""
     scores: Scores = {}
-    errors = []
+    errors, rule = [], task.recipe.rule
+    truth = np.asarray(tomogram.truth[:])
     for number, cls in enumerate(task.info.classes[1:], start=1):
-        true = true_surface(tomogram, number, cls, task.recipe.rule)
+        true = true_surface(tomogram, number, cls, rule)
         errors.append(surface_error(joined(surfaces, cls), true, tomogram))
         scores[f"surface_error_vox_{cls}"] = errors[-1].mean
         scores[f"surface_error_p95_vox_{cls}"] = errors[-1].p95
     known = [e.mean for e in errors if np.isfinite(e.mean)]
     scores["surface_error_vox"] = float(np.mean(known)) if known else float("nan")
     scores["components"] = float(len(surfaces.components))
+    there = [find_components(truth, n, 1.0, max(1, rule.minimum), rule.connectivity) for n in range(1, len(errors) + 1)]
+    scores["components_true"] = float(sum(len(found) for found in there))
     return scores
 
 
