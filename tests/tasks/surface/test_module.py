@@ -62,6 +62,7 @@ def test_a_run_leaves_labels_and_scores(cfg, tmp_path):
         assert mrc.voxel_size.x == pytest.approx(400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
