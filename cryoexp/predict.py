@@ -44,6 +44,7 @@ def predict(arguments: Sequence[str]) -> None:
             tomograms=keys.tomograms,
             coordinate_pixel=keys.coordinate_pixel,
             roi=keys.roi,
+            hdf5_key=keys.hdf5_key,
         )
         facts = trained.task.predict(request, folder)
         facts["wall_s"] = round(time.monotonic() - started, 1)

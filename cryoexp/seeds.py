@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-STAGES = ("structures", "scene", "optics", "noise", "split", "loader", "augment", "training")
+STAGES = ("structures", "scene", "optics", "noise", "split", "loader", "augment", "training", "labels", "images")
 
 
 def sequence(seed: int, stage: str, *keys: int) -> np.random.SeedSequence:

@@ -7,6 +7,7 @@ from cryoexp.data.projections_mrc import ProjectionMrcData
 from cryoexp.data.subtomograms import SubtomogramData
 from cryoexp.data.subtomograms_mrc import SubtomogramMrcData
 from cryoexp.data.sxt import SxtData
+from cryoexp.data.sxt_mrc import SxtMrcData
 from cryoexp.data.tomograms import TomogramData
 from cryoexp.data.tomograms_mrc import TomogramMrcData
 
@@ -18,6 +19,7 @@ __all__ = [
     "SubtomogramData",
     "SubtomogramMrcData",
     "SxtData",
+    "SxtMrcData",
     "TomogramData",
     "TomogramMrcData",
 ]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +14,9 @@ from torch import Generator, Tensor
 from cryoexp.data.datamodule import Batch, Samples
 from cryoexp.data.places import IGNORE, Places, find_places, room_for
 from cryoexp.data.sampler import Draw
+from cryoexp.data.view import Corner, View, Window
 from cryoexp.seeds import numpy_generator, torch_generator
 
-Corner = tuple[int, int, int]
-Window = tuple[slice, slice, slice]
 Reader = Callable[[int, Window], np.ndarray]
 SHIFT = 7  # voxels by which patches as large as the tomogram are moved: strides of networks are 8 in all, or less
 TRIES = 20  # at a place where something is labelled, before one is chosen that is
@@ -50,40 +48,6 @@ class Region:
         return self.last - self.first, self.shape[1], self.shape[2]
 
 
-class View:
-    """A `(z, y, x)` volume that is made where it is indexed.
-
-    Args:
-        shape: (z, y, x).
-        read: returns a window of it.
-        dtype: of what it returns.
-    """
-
-    ndim = 3
-
-    def __init__(self, shape: Corner, read: Callable[[Window], np.ndarray], dtype: type = np.float32) -> None:
-        self.shape, self.read, self.dtype = shape, read, np.dtype(dtype)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
-            keys[at : at + 1] = [slice(None)] * (4 - len(keys))
-        keys += [slice(None)] * (3 - len(keys))
-        picked = [range(n)[k] for n, k in zip(self.shape, keys, strict=True)]
-        spans = [slice(p, p + 1) if isinstance(p, int) else slice(p.start, p.stop) for p in picked]
-        if any(isinstance(p, range) and p.step != 1 for p in picked):
-            raise IndexError(f"{key}: a view has no steps")
-        window = self.read((spans[0], spans[1], spans[2]))
-        return window[tuple(0 if isinstance(p, int) else slice(None) for p in picked)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[...], dtype=dtype)
-
-
 class PatchSamples(Samples):
     """Patches of the tomograms of one split.
 
@@ -106,9 +70,17 @@ class PatchSamples(Samples):
     Attributes:
         target: set by a task whose networks learn more than labels: given the number of a tomogram and a window, the
             values there, float32, which every patch then holds as ``target``. It goes to loader processes by pickle.
+        images: set by a task that also learns from images without labels: how many patches of them each item of
+            training brings, from anywhere in the tomograms (drawn evenly), annotated or not. A batch of b items then
+            holds `(b * images, ...)` ``image_signal``, ``image_noise``, ``image_index``, ``image_jitter`` and, where
+            there are augmentations, ``image_operation``. Their draws are apart: those of the items stay as they are.
+        unlabelled: so many regions, the last ones, have no labels at all, and give ``images`` alone.
     """
 
     target: Reader | None = None
+    images: int = 0
+    unlabelled: int = 0
+    hdf5_key: str | None = None  # of the volume that `path` names, where that is HDF5
 
     def __init__(
         self,
@@ -137,6 +109,10 @@ class PatchSamples(Samples):
     def name(self, number: int) -> str:
         """Return the name of a tomogram."""
 
+    def source(self, number: int) -> str:
+        """Return the name of the specimen that a tomogram shows; several files may be parts of one."""
+        return self.name(number)
+
     @abstractmethod
     def path(self, number: int) -> Path:
         """Return the file of a tomogram, whose header says where it lies."""
@@ -159,12 +135,15 @@ class PatchSamples(Samples):
 
     def __len__(self) -> int:
         """Return the number of patches of an epoch."""
-        return self.each * len(self.regions) if self.training else len(self.grid)
+        return self.each * (len(self.regions) - self.unlabelled) if self.training else len(self.grid)
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """Read the drawn patches; every draw has a seed of its own."""
-        parts = [self._patch(draw) for draw in draws]
-        return {key: torch.stack([p[key] for p in parts]) for key in parts[0]}
+        found = _stacked([self._patch(draw) for draw in draws])
+        if not self.images or not self._is_fresh(draws[0]):
+            return found
+        images = _stacked([image for draw in draws for image in self._images(draw)])
+        return {**found, **{f"image_{key}": images[key] for key in images}}
 
     def observed(self, number: int) -> View:
         """Return a whole tomogram with its fixed noise, float32 `(z, y, x)`, read where it is indexed."""
@@ -184,6 +163,10 @@ class PatchSamples(Samples):
             self.regions[number].shape, lambda window: self.read_instances(number, window).astype(np.int32), np.int32
         )
 
+    def distance(self, number: int) -> np.ndarray | None:
+        """Return the distance in Å to the middle of the nearest membrane, `(z, y, x)`; None: not known."""
+        return None
+
     def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:
         """Look for the voxels of each class, from which training patches are drawn.
 
@@ -198,26 +181,46 @@ class PatchSamples(Samples):
         self.places = Places(np.stack([mine.sum(0) for mine in counts]), voxels)
 
     def _patch(self, draw: Draw) -> Batch:
-        fresh = self.training and draw.epoch >= 0
-        generator = torch_generator(self.seed, "augment", draw.row, draw.epoch) if fresh else None
+        generator = torch_generator(self.seed, "augment", draw.row, draw.epoch) if self._is_fresh(draw) else None
         if generator is not None:
             number, corner = self._draw(draw.row // self.each, generator)
         else:
             number, corner = self.grid[draw.row % len(self.grid)]
-        choice = torch.randint(self.operations, (), generator=generator) if generator and self.operations > 1 else None
-        region = self.regions[number]
-        window, missing = self._window(region, corner)
+        window, missing = self._window(self.regions[number], corner)
         found: Batch = {
-            "signal": _grown(self.read_signal(number, window), missing)[None],
-            "noise": _grown(self.read_noise(number, window, generator), missing)[None],
+            **self._image(number, corner, generator),
             "label": _filled(self._labels(number, window), missing, IGNORE).long(),
             "instance": _filled(self.read_instances(number, window), missing, 0).int(),
-            "index": torch.tensor(region.item),
             "corner": torch.tensor(corner),
-            "jitter": self._jitter(generator),
         }
         if self.target is not None:
             found["target"] = _continued(self.target(number, window), missing)
+        return found
+
+    def _is_fresh(self, draw: Draw) -> bool:
+        """Whether a patch is drawn anew, not one of the grid."""
+        return self.training and draw.epoch >= 0
+
+    def _images(self, draw: Draw) -> list[Batch]:
+        """Draw the images without labels that an item brings: a tomogram evenly, and a place in it evenly."""
+        found = []
+        for i in range(self.images):
+            generator = torch_generator(self.seed, "images", draw.row, draw.epoch, i)
+            number = int(torch.randint(len(self.regions), (), generator=generator))
+            offset = (torch.rand(3, generator=generator) * (self._room(number) + 1)).long()
+            found.append(self._image(number, self._corner(number, offset), generator))
+        return found
+
+    def _image(self, number: int, corner: Corner, generator: Generator | None) -> Batch:
+        """Read what the microscope saw in a patch, and draw what is to be done to it."""
+        choice = torch.randint(self.operations, (), generator=generator) if generator and self.operations > 1 else None
+        window, missing = self._window(self.regions[number], corner)
+        found: Batch = {
+            "signal": _grown(self.read_signal(number, window), missing)[None],
+            "noise": _grown(self.read_noise(number, window, generator), missing)[None],
+            "index": torch.tensor(self.regions[number].item),
+            "jitter": self._jitter(generator),
+        }
         return found if choice is None else {**found, "operation": choice}
 
     def _jitter(self, generator: Generator | None) -> Tensor:
@@ -294,6 +297,10 @@ class PatchSamples(Samples):
         spans = [slice(c, min(c + p, n)) for c, p, n in zip(corner, self.patch, ends, strict=True)]
         missing = [c + p - span.stop for c, p, span in zip(corner, self.patch, spans, strict=True)]
         return (spans[0], spans[1], spans[2]), missing
+
+
+def _stacked(parts: Sequence[Batch]) -> Batch:
+    return {key: torch.stack([p[key] for p in parts]) for key in parts[0]}
 
 
 def _starts(size: int, patch: int) -> list[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cryoexp.data.augment import Augmentation, apply, operations
 from cryoexp.data.datamodule import Batch, DataModule
+from cryoexp.data.label_slices import check_choice, share_of, spread
 from cryoexp.data.normalise import Normalisation, Normalise
 from cryoexp.data.patch_samples import Corner, PatchSamples
 from cryoexp.data.places import count_slices
@@ -21,13 +22,16 @@ class PatchData(DataModule):
 
     A finished batch holds ``volume`` `(b, 1, z, y, x)`, ``label`` `(b, z, y, x)` (class numbers, 255: ignored),
     ``instance`` `(b, z, y, x)` (objects, 0: none or not known), ``index`` (the tomogram's row), ``corner`` (first
-    voxel, z, y, x) and, if the task has set one (see `PatchSamples`), ``target`` `(b, z, y, x)`.
+    voxel, z, y, x) and, if the task has set them (see `PatchSamples`), ``target`` `(b, z, y, x)` and, in training,
+    ``image`` `(b * images, 1, z, y, x)`: patches without labels, with noise, normalisation and augmentation as volumes.
 
     Args:
         patch: (z, y, x) voxels; smaller where the tomograms are.
         patches: of each tomogram in an epoch of training.
         balance: share of the training patches around a voxel of a class drawn evenly.
         train_slices: so many annotated slices of all training tomograms together, evenly spread; None: all.
+        label_fraction: share of the annotated slices of each training tomogram that keep their labels, one at least,
+            chosen at random by the seed of the data; None: all. Validation and test keep theirs in either case.
         augment: see `cryoexp.data.augment`.
         jitter: how much strength of the noise, gain and offset of training patches vary: the standard deviation of the
             logarithm of the first, of half of it that of the others.
@@ -47,6 +51,7 @@ class PatchData(DataModule):
         patches: int,
         balance: float,
         train_slices: int | None,
+        label_fraction: float | None,
         augment: Augmentation,
         jitter: float,
         normalise: Normalisation,
@@ -58,9 +63,10 @@ class PatchData(DataModule):
                 f"dataset.patch={list(patch)}, patches={patches}, balance={balance}: give three sizes (z, y, x), "
                 "a number from 1 on, and a share from 0 to 1"
             )
-        if train_slices is not None and train_slices < 1:
-            raise ConfigError(f"dataset.train_slices={train_slices}: give a number from 1 on, or null for all")
-        self.patch, self.patches, self.balance, self.train_slices = patch, patches, balance, train_slices
+        check_choice(train_slices, label_fraction)
+        self.patch, self.patches, self.balance = patch, patches, balance
+        self.train_slices, self.label_fraction = train_slices, label_fraction
+        self.slices_kept = ""
         if not 0 <= jitter <= 2:
             raise ConfigError(f"dataset.jitter={jitter}: give 0 for none, up to 2")
         self.jitter = jitter
@@ -77,14 +83,22 @@ class PatchData(DataModule):
 
     def finish(self, batch: Batch) -> Batch:
         """Add noise, normalise, augment."""
-        strength, gain, offset = (value.view(-1, 1, 1, 1, 1) for value in batch["jitter"].unbind(1))
-        volumes = self.normalised(batch["signal"] + strength * batch["noise"], batch["index"]) * gain + offset
         turning = [k for k in ("label", "instance", "target") if k in batch]
-        out = {"volume": volumes, **{k: batch[k] for k in (*turning, "index", "corner")}}
+        out = {"volume": self._seen(batch, ""), **{k: batch[k] for k in (*turning, "index", "corner")}}
+        if "image_signal" in batch:
+            out["image"] = self._seen(batch, "image_")
         if "operation" in batch:
-            for key in ("volume", *turning):
+            for key in turning:
                 out[key] = apply(out[key], batch["operation"], self.operations)
         return out
+
+    def _seen(self, batch: Batch, prefix: str) -> Tensor:
+        """Return patches as a network sees them: with noise, normalised, varied and augmented."""
+        strength, gain, offset = (value.view(-1, 1, 1, 1, 1) for value in batch[f"{prefix}jitter"].unbind(1))
+        noisy = batch[f"{prefix}signal"] + strength * batch[f"{prefix}noise"]
+        volumes = self.normalised(noisy, batch[f"{prefix}index"]) * gain + offset
+        operation = batch.get(f"{prefix}operation")
+        return volumes if operation is None else apply(volumes, operation, self.operations)
 
     def normalised(self, volumes: Tensor, items: Tensor) -> Tensor:
         """Normalise `(b, 1, z, y, x)` patches of tomograms `(b,)` by the moments of the whole tomograms."""
@@ -117,23 +131,39 @@ class PatchData(DataModule):
             "seed": self.run_seed,
         }
 
-    def look_for_classes(self, samples: PatchSamples, classes: int, counts: Sequence[np.ndarray] | None = None) -> None:
+    def look_for_classes(
+        self, samples: PatchSamples, classes: int, seed: int, counts: Sequence[np.ndarray] | None = None
+    ) -> None:
         """Find the voxels that training patches are drawn around, in fewer slices if so asked.
 
         Args:
             samples: of the training split.
             classes: how many there are, background included.
+            seed: of the data.
             counts: for each tomogram `(z, classes)` voxels that count, where they are known.
         """
         if counts is None:
             shapes = [r.shape for r in samples.regions]
             counts = [count_slices(samples.labels(i).__getitem__, n[0], classes) for i, n in enumerate(shapes)]
-        if self.train_slices is not None:
-            chosen = spread([np.asarray(mine.sum(1) > 0) for mine in counts], self.train_slices)
-            counts = [mine * some[:, None] for mine, some in zip(counts, chosen, strict=True)]
-            samples.regions = [replace(r, slices=some) for r, some in zip(samples.regions, chosen, strict=True)]
+        if self.train_slices is not None or self.label_fraction is not None:
+            counts = self._leave_labels(samples, counts, seed)
         self.slice_counts = np.concatenate(counts)
         samples.find_places(counts, self.run_seed)
+
+    def _leave_labels(self, samples: PatchSamples, counts: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+        """Ignore the labels of all but some slices; return what is left of the counts."""
+        annotated = [np.asarray(mine.sum(1) > 0) for mine in counts]
+        if self.train_slices is not None:
+            chosen = spread(annotated, self.train_slices)
+        else:
+            assert self.label_fraction is not None
+            sources = [samples.source(i) for i in range(len(annotated))]
+            items = [region.item for region in samples.regions]
+            chosen = share_of(annotated, self.label_fraction, sources, items, seed)
+        samples.regions = [replace(r, slices=some) for r, some in zip(samples.regions, chosen, strict=True)]
+        left, there = (sum(int(mine.sum()) for mine in marks) for marks in (chosen, annotated))
+        self.slices_kept = f", labels on {left:,} of {there:,} slices of training"
+        return [mine * some[:, None] for mine, some in zip(counts, chosen, strict=True)]
 
 
 def patch_numbers(batch: Batch, shape: Sequence[int]) -> Tensor:
@@ -147,18 +177,3 @@ def patch_numbers(batch: Batch, shape: Sequence[int]) -> Tensor:
     for axis, size in enumerate(shape):
         numbers = numbers * size + batch["corner"][:, axis].to(numbers)
     return numbers
-
-
-def spread(annotated: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """Choose ``count`` of the slices marked in `(z,)` arrays, evenly over all of them in a row.
-
-    Raises:
-        ConfigError: there are fewer.
-    """
-    whole = np.concatenate(annotated)
-    known = np.flatnonzero(whole)
-    if count > len(known):
-        raise ConfigError(f"dataset.train_slices={count}: the training tomograms have {len(known)} annotated slices")
-    chosen = np.zeros(len(whole), bool)
-    chosen[known[((np.arange(count) + 0.5) * len(known) / count).astype(int)]] = True
-    return np.split(chosen, np.cumsum([len(mine) for mine in annotated])[:-1])

@@ -13,6 +13,7 @@ from cryoexp.data.real_problems import Problems
 from cryoexp.errors import DataError
 from cryoexp.progress import progress
 
+MRC = (".mrc", ".map", ".rec", ".mrcs", ".st", ".gz")  # files with a header for it
 SHORTEST = 0.5  # of the box: a shorter crop is refused even where short ones are padded
 CENTRE = ["z", "y", "x"]
 
@@ -38,28 +39,45 @@ def check_classes(table: pd.DataFrame, given: list[str] | None, problems: Proble
     return classes
 
 
-def check_voxel_sizes(files: Files, given: float | None, nominal: float | None, problems: Problems) -> float:
-    """Return the voxel size in Å: the given one, else the headers', else the optics table's where headers are empty."""
+def check_voxel_sizes(
+    files: Files, given: float | None, nominal: float | None, problems: Problems, unit: str = "Å"
+) -> float:
+    """Return the voxel size in Å: the given one, else the headers', else the optics table's where headers are empty.
+
+    Args:
+        files: whose headers are looked at.
+        given: in Å, in place of theirs.
+        nominal: of the optics table, in Å.
+        problems: to which sizes that are missing, differ or are not cubic are added.
+        unit: in which the user gives it.
+    """
     if given:
         return given
-    known = []
+    known, silent = [], list[str]()
     for source in files.usable():
         size = source.cubic
         if size is None:
             x, y, z = source.voxels
-            text = f"{source.path}: voxels of {x:g} x {y:g} x {z:g} Å are not cubic; dataset.voxel_size=<Å> overrides"
+            text = (
+                f"{source.path}: voxels of {x:g} x {y:g} x {z:g} Å are not cubic; dataset.voxel_size=<{unit}> overrides"
+            )
             problems.add("voxels not cubic", text)
         elif size or nominal:
             known.append((round(size or nominal or 0.0, 4), source))
         else:
-            text = f"{source.path}: the header says a voxel size of 0 Å. Give it: dataset.voxel_size=<Å>"
-            problems.add("voxel size unknown", text)
+            silent.append(str(source.path))
+    if silent:
+        which = silent[0] + (f" and {len(silent) - 1:,} more" if len(silent) > 1 else "")
+        said = "the header says a voxel size of 0 Å" if silent[0].endswith(MRC) else "no voxel size in it"
+        problems.add("voxel size unknown", f"{which}: {said}. Give it: dataset.voxel_size=<{unit}>")
     if not known:
         return 0.0
     common = Counter(size for size, _ in known).most_common(1)[0][0]
     for size, source in known:
         if abs(size - common) > 0.01 * common:
-            text = f"{source.path}: voxels of {size:g} Å, others have {common:g} Å; dataset.voxel_size=<Å> overrides"
+            text = (
+                f"{source.path}: voxels of {size:g} Å, others have {common:g} Å; dataset.voxel_size=<{unit}> overrides"
+            )
             problems.add("differing voxel sizes", text)
     if nominal and abs(nominal - common) > 0.01 * common:
         text = f"the STAR file says {nominal:g} Å, the headers {common:g} Å. Say which: dataset.voxel_size=<Å>"

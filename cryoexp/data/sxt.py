@@ -20,7 +20,7 @@ class SxtData(VolumeData):
         shared: see `VolumeData`.
     """
 
-    sample = "sxt"
+    sample = "tomogram"  # the same batches
 
     def __init__(self, *, cell: CellRecipe, optics: SxtOptics, split: list[int], seed: int, **shared: Any) -> None:
         super().__init__(**shared)

@@ -19,7 +19,101 @@ from cryoexp.errors import ConfigError
 from cryoexp.progress import console
 
 
-class TomogramMrcData(PatchData):
+class RealTomogramData(PatchData):
+    """Real tomograms, once it is said where they are and how to read them: ``asked`` and ``contrast``.
+
+    Args:
+        contrast: dark or bright: what the files show.
+        shared: see `PatchData`.
+    """
+
+    sample = "tomogram"
+    kind = "tomograms"
+    shows = "protein"  # what the contrast is that of
+    asked: RealTomograms
+
+    def __init__(self, *, contrast: Literal["dark", "bright"], **shared: Any) -> None:
+        super().__init__(**shared)
+        if contrast not in ("dark", "bright"):
+            raise ConfigError(f"dataset.contrast={contrast}: choose one of dark, bright")
+        self.contrast: Literal["dark", "bright"] = contrast
+        self.folder = None
+
+    def prepare_data(self) -> None:
+        """Do nothing: the files are there, or `open` says what is wrong with them."""
+
+    def open(self) -> tuple[DataInfo, dict[str, RealVolumeSamples]]:
+        """Find and check the files.
+
+        Raises:
+            DataError: with all problems of the dataset at once.
+        """
+        check_contrast(self.asked.files.path, self.contrast)
+        opened = open_tomograms(self.asked)
+        for warning in opened.warnings:
+            console.print(warning)
+        self.opened, kept = opened, opened.kept
+        self.moments = torch.tensor([[one.scanned.mean, one.scanned.std] for one in kept], dtype=torch.float32)
+        bare = [(i, kept[i].first, kept[i].last) for i in opened.unlabelled]
+        parts = {**opened.parts, "train": [*opened.parts["train"], *bare]}
+        self.fit_normalise(sorted({i for i, _, _ in parts["train"]}))
+        regions = {name: [kept[i].region(a, b) for i, a, b in parts[name]] for name in SPLITS}
+        patch = self.patch_in([r.size for mine in regions.values() for r in mine])
+        splits = {
+            name: RealVolumeSamples(
+                [kept[i].tomogram for i, _, _ in parts[name]],
+                regions[name],
+                patch,
+                hdf5_key=self.asked.hdf5_key,
+                **self.options(name, len(opened.classes)),
+            )
+            for name in SPLITS
+        }
+        splits["train"].unlabelled = len(opened.unlabelled)
+        counts = [kept[i].counts_within(a, b) for i, a, b in parts["train"]]
+        self.look_for_classes(splits["train"], len(opened.classes), self.asked.seed, counts)
+        return self._info(opened), splits
+
+    def describe(self) -> str:
+        """Numbers, sizes, how they were split, which slices count."""
+        info, opened = self.info, self.opened
+        counts = ", ".join(f"{n} {name}" for name, n in info.counts.items())
+        shapes = {one.scanned.shape for one in opened.kept}
+        size = ("" if len(shapes) == 1 else "up to ") + "×".join(map(str, info.shape))
+        said = ", ".join([opened.split_how, *opened.notes])
+        return (
+            f"{len(opened.kept):,} real tomograms of {size} voxels of {info.voxel_size:g} Å ({counts}), "
+            f"{len(info.classes)} classes, {self.shows} {info.contrast}, {said}{self.slices_kept}; "
+            "no noise is added, snr does not apply"
+        )
+
+    def _info(self, opened: Opened) -> DataInfo:
+        voxels = sum(one.counts.sum(0) for one in opened.kept)
+        shapes = [one.scanned.shape for one in opened.kept]
+        return DataInfo(
+            kind=self.kind,
+            classes=opened.classes,
+            masses=[],
+            voxel_size=opened.voxel_size,
+            shape=[max(mine) for mine in zip(*shapes, strict=True)],
+            channels=1,
+            contrast=self.contrast,
+            counts={name: len(mine) for name, mine in opened.parts.items()},
+            variance_box=float("nan"),
+            variance_mask=float("nan"),
+            made_by={
+                "path": str(self.asked.files.path),
+                "layout": opened.layout,
+                "split": opened.split_how,
+                "notes": opened.notes,
+                "class_fractions": {
+                    name: round(float(n / voxels.sum()), 6) for name, n in zip(opened.classes, voxels, strict=True)
+                },
+            },
+        )
+
+
+class TomogramMrcData(RealTomogramData):
     """Tomograms and labels of others, in the batches of `TomogramData`. No noise is added; snr does not apply.
 
     Args:
@@ -42,14 +136,11 @@ class TomogramMrcData(PatchData):
         group: regular expression whose first group names the tomogram that a file was cut from.
         skip_unlabelled: leave out tomograms without labels instead of refusing them.
         voxel_size: Å; None: the headers'.
-        contrast: dark or bright: what the files show.
         split: shares of train, val and test, numbers of tomograms, or three lists of names.
         allow_slabs: with fewer than three tomograms, cut one along z.
         seed: of the split.
-        shared: see `PatchData`.
+        shared: see `RealTomogramData`.
     """
-
-    sample = "tomogram"
 
     def __init__(
         self,
@@ -72,20 +163,16 @@ class TomogramMrcData(PatchData):
         group: str | None,
         skip_unlabelled: bool,
         voxel_size: float | None,
-        contrast: Literal["dark", "bright"],
         split: Split,
         allow_slabs: bool,
         seed: int,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if contrast not in ("dark", "bright"):
-            raise ConfigError(f"dataset.contrast={contrast}: choose one of dark, bright")
         if particles is not None and (labels is not None or instances is not None):
             raise ConfigError("dataset.particles stands in place of dataset.labels and dataset.instances: give one")
         marks = None if particles is None else Marks(particles, radius, templates, others, coordinate_pixel)
         place = Path(path).expanduser()
-        self.contrast = contrast
         self.asked = RealTomograms(
             files=Asked(place, labels, roi, instances, classes, group, skip_unlabelled, particles is not None),
             remap=remap,
@@ -98,73 +185,4 @@ class TomogramMrcData(PatchData):
             allow_slabs=allow_slabs,
             seed=seed,
             particles=marks,
-        )
-        self.folder = None
-
-    def prepare_data(self) -> None:
-        """Do nothing: the files are there, or `open` says what is wrong with them."""
-
-    def open(self) -> tuple[DataInfo, dict[str, RealVolumeSamples]]:
-        """Find and check the files.
-
-        Raises:
-            DataError: with all problems of the dataset at once.
-        """
-        check_contrast(self.asked.files.path, self.contrast)
-        opened = open_tomograms(self.asked)
-        for warning in opened.warnings:
-            console.print(warning)
-        self.opened, kept = opened, opened.kept
-        self.moments = torch.tensor([[one.scanned.mean, one.scanned.std] for one in kept], dtype=torch.float32)
-        self.fit_normalise(sorted({i for i, _, _ in opened.parts["train"]}))
-        regions = {name: [kept[i].region(a, b) for i, a, b in opened.parts[name]] for name in SPLITS}
-        patch = self.patch_in([r.size for mine in regions.values() for r in mine])
-        splits = {
-            name: RealVolumeSamples(
-                [kept[i].tomogram for i, _, _ in opened.parts[name]],
-                regions[name],
-                patch,
-                **self.options(name, len(opened.classes)),
-            )
-            for name in SPLITS
-        }
-        counts = [kept[i].counts_within(a, b) for i, a, b in opened.parts["train"]]
-        self.look_for_classes(splits["train"], len(opened.classes), counts)
-        return self._info(opened), splits
-
-    def describe(self) -> str:
-        """Numbers, sizes, how they were split, which slices count."""
-        info, opened = self.info, self.opened
-        counts = ", ".join(f"{n} {name}" for name, n in info.counts.items())
-        shapes = {one.scanned.shape for one in opened.kept}
-        size = ("" if len(shapes) == 1 else "up to ") + "×".join(map(str, info.shape))
-        said = ", ".join([opened.split_how, *opened.notes])
-        return (
-            f"{len(opened.kept):,} real tomograms of {size} voxels of {info.voxel_size:g} Å ({counts}), "
-            f"{len(info.classes)} classes, protein {info.contrast}, {said}; no noise is added, snr does not apply"
-        )
-
-    def _info(self, opened: Opened) -> DataInfo:
-        voxels = sum(one.counts.sum(0) for one in opened.kept)
-        shapes = [one.scanned.shape for one in opened.kept]
-        return DataInfo(
-            kind="tomograms",
-            classes=opened.classes,
-            masses=[],
-            voxel_size=opened.voxel_size,
-            shape=[max(mine) for mine in zip(*shapes, strict=True)],
-            channels=1,
-            contrast=self.contrast,
-            counts={name: len(mine) for name, mine in opened.parts.items()},
-            variance_box=float("nan"),
-            variance_mask=float("nan"),
-            made_by={
-                "path": str(self.asked.files.path),
-                "layout": opened.layout,
-                "split": opened.split_how,
-                "notes": opened.notes,
-                "class_fractions": {
-                    name: round(float(n / voxels.sum()), 6) for name, n in zip(opened.classes, voxels, strict=True)
-                },
-            },
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from cryoexp.data.label_grey import GreyMask
 from cryoexp.data.label_sources import ClassMasks
 from cryoexp.data.placed_labels import PlacedLabels
 from cryoexp.data.places import IGNORE
@@ -112,7 +113,7 @@ def settle(
     else:
         known = always | {i: i for i in range(len(names))}
     masks = always | {i: i for i in range(len(names))}
-    meaning = [masks if isinstance(s.labels, ClassMasks | PlacedLabels) else known for s in scanned]
+    meaning = [masks if isinstance(s.labels, ClassMasks | GreyMask | PlacedLabels) else known for s in scanned]
     for one, mine in zip(scanned, meaning, strict=True):
         totals = one.found.counts.sum(0).tolist()
         for number, count in zip(one.found.numbers.tolist(), totals, strict=True):

@@ -23,7 +23,7 @@ from cryoexp.data.tomograms_mrc_pairs import (
     tile_folders,
     tiles,
 )
-from cryoexp.data.volume_files import stem
+from cryoexp.data.volume_files import open_file, stem
 from cryoexp.errors import DataError
 from cryoexp.io.star import read_star
 
@@ -40,7 +40,10 @@ COLUMNS = {  # of a STAR file, and of a CSV file
 
 @dataclass(frozen=True)
 class Asked:
-    """Where tomograms and labels are, see `cryoexp.data.TomogramMrcData`; by_particles: labels are yet to be placed."""
+    """Where tomograms and labels are, see `cryoexp.data.TomogramMrcData` and `cryoexp.data.SxtMrcData`.
+
+    With ``by_particles`` labels are yet to be placed.
+    """
 
     path: Path
     labels: str | None
@@ -50,6 +53,9 @@ class Asked:
     group: str | None
     skip_unlabelled: bool
     by_particles: bool = False
+    by_slices: bool = False  # files of one slice are parts of a tomogram, as tiles are
+    how_to_skip: str = "dataset.skip_unlabelled=true"
+    use_unlabelled: bool = False  # keep tomograms without labels, for what can be learned from images alone
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,27 @@ def find_pairs(asked: Asked, problems: Problems) -> Found:
         notes.append(f"{len(lacking):,} tomograms without labels left out")
         pairs = [pair for pair in pairs if pair not in lacking]
         lacking = []
+    if lacking and asked.use_unlabelled and len(lacking) < len(pairs):
+        notes.append(f"{len(lacking):,} tomograms without labels, of use where images alone are learned from")
+        lacking = []
     for pair in lacking:
         text = (
             f"{pair.tomogram}: no labels of it, such as {pair.name}__labels.mrc beside it; say where they are "
-            "(dataset.labels), or leave such tomograms out: dataset.skip_unlabelled=true"
+            f"(dataset.labels), or leave such tomograms out: {asked.how_to_skip}"
         )
         problems.add("missing labels", text)
-    pairs = sources(pairs, asked.group, layout == "tiles", problems)
-    if layout == "tiles" or asked.group:
+    slices = {pair.name for pair in pairs if asked.by_slices and _is_slice(pair.tomogram)}
+    pairs = sources(pairs, asked.group, layout == "tiles", problems, slices)
+    if layout == "tiles" or asked.group or slices:
         notes.append(_grouping(pairs))
     return Found(pairs, layout, notes)
+
+
+def _is_slice(path: Path) -> bool:
+    try:
+        return len(open_file(path)) == 1
+    except DataError:  # which is reported when all files are looked at
+        return False
 
 
 def _table(path: Path) -> Path | None:

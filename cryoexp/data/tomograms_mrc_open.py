@@ -8,6 +8,7 @@ import numpy as np
 
 from cryoexp.data.datamodule import SPLITS
 from cryoexp.data.description import DESCRIPTION, read_description
+from cryoexp.data.label_grey import LabelValues, Unlabelled
 from cryoexp.data.label_sources import translation
 from cryoexp.data.patch_samples import Region
 from cryoexp.data.real_problems import Problems
@@ -38,6 +39,9 @@ class RealTomograms:
     allow_slabs: bool
     seed: int
     particles: Marks | None = None
+    unit: str = "Å"  # in which the user gives a voxel size
+    label_values: LabelValues = "numbers"
+    hdf5_key: str | None = None
 
     def __post_init__(self) -> None:
         check_split_option(self.split)
@@ -97,6 +101,7 @@ class Opened:
     voxel_size: float
     layout: str
     split_how: str
+    unlabelled: list[int]  # positions in kept of tomograms that training may use without labels
     notes: list[str]
     warnings: list[str]
 
@@ -110,7 +115,7 @@ def open_tomograms(asked: RealTomograms) -> Opened:
     """
     path, problems = asked.files.path, Problems()
     found = find_pairs(asked.files, problems)
-    usable, voxel_size = check_files(found.pairs, asked.voxel_size, problems)
+    usable, voxel_size = check_files(found.pairs, asked.voxel_size, problems, asked.unit, asked.hdf5_key)
     remap = check_remap(asked.remap, tidy(asked.files.classes))
     described = _described(path) if asked.particles is None else None
     names = names_known(tidy(asked.files.classes), remap, described, usable)
@@ -121,25 +126,29 @@ def open_tomograms(asked: RealTomograms) -> Opened:
         placed = place_particles(usable, asked.particles, names, remap, folder, voxel_size, skip, problems)
         names, sources, marked = placed.classes, placed.sources, placed.notes
     else:
-        sources = with_labels(usable, names or [], asked.priority or [], problems)
-    scanned = scan_all(sources, problems)
+        known = [pair for pair in usable if pair.labels or pair.masks or asked.files.use_unlabelled]
+        values, key = asked.label_values, asked.hdf5_key
+        sources = with_labels(known, names or [], asked.priority or [], problems, values, key)
+    scanned = scan_all(sources, problems, asked.hdf5_key)
     classes, meaning = settle(names, remap, scanned, problems)
     kept = [
         _keep(i, s, m, len(classes), asked, problems) for i, (s, m) in enumerate(zip(scanned, meaning, strict=True))
     ]
     parts: dict[str, list[tuple[int, int, int]]] = {}
+    bare = list[int]()
     how, slabs = "", list[str]()
     if len(kept) == len(found.pairs) or (
         kept and not problems
     ):  # else small splits would only follow from what is missing
         assigned, how = _assign(kept, asked, problems)
         parts = _parts(kept, assigned, asked.split, problems)
+        bare = _bare(kept, assigned)
         slabs = [f"{name or 'one tomogram'} is cut into {', '.join(p)}" for name, p in assigned.items() if len(p) > 1]
     problems.check(path)
     warnings = [note for note in found.notes if note.startswith("warning")]
     warnings += [f"warning: {'; '.join(slabs)}: {SLABS}"] if slabs else []
     notes = [note for note in (*marked, *found.notes) if note not in warnings] + _remarks(kept, parts, classes)
-    return Opened(kept, parts, classes, voxel_size, found.layout, how, notes, warnings)
+    return Opened(kept, parts, classes, voxel_size, found.layout, how, bare, notes, warnings)
 
 
 def _described(path: Path) -> list[str] | None:
@@ -164,7 +173,9 @@ def _keep(
     within = np.arange(slices)
     counts = scanned.found.by_class(meaning, classes)
     counts[~(annotated & (within >= first) & (within < last))] = 0
-    if not counts.any():
+    if isinstance(scanned.labels, Unlabelled):
+        annotated = np.zeros(slices, bool)
+    elif not counts.any():
         text = f"{pair.tomogram}: nothing labelled in slices {first} to {last - 1} of {slices}"
         problems.add("nothing labelled", f"{text}, by dataset.annotated, z_range, min_variance and roi")
     tomogram = RealTomogram(pair.name, item, pair, scanned.labels, translation(meaning, scanned.found.numbers.tolist()))
@@ -193,7 +204,7 @@ def _assign(kept: Sequence[Kept], asked: RealTomograms, problems: Problems) -> t
     sources: dict[str, list[str]] = {}
     said: dict[str, str] = {}
     counts: dict[str, np.ndarray] = {}
-    for one in kept:
+    for one in (k for k in kept if not isinstance(k.scanned.labels, Unlabelled)):
         pair = one.scanned.pair
         sources.setdefault(pair.source, []).append(pair.name)
         counts[pair.source] = counts.get(pair.source, 0) + one.counts.sum(0)
@@ -202,6 +213,17 @@ def _assign(kept: Sequence[Kept], asked: RealTomograms, problems: Problems) -> t
             problems.add("tomograms in two splits", f"{text}; parts of one tomogram belong into one split")
     table = np.stack(list(counts.values()))
     return assign(sources, said, table, asked.split, asked.allow_slabs, asked.seed, problems)
+
+
+def _bare(kept: Sequence[Kept], assigned: Assigned) -> list[int]:
+    """Positions in ``kept`` of tomograms without labels that are no part of one in validation or test."""
+    found = []
+    for i, one in enumerate(kept):
+        pair = one.scanned.pair
+        apart = assigned.get(pair.source, ["train"]) == ["train"] and pair.split in ("", "train")
+        if isinstance(one.scanned.labels, Unlabelled) and apart:
+            found.append(i)
+    return found
 
 
 def _parts(

@@ -1,7 +1,7 @@
 """Which labels belong to which tomogram: by name, by a table, or in folders of tiles."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from glob import glob
 from pathlib import Path
@@ -13,10 +13,12 @@ from cryoexp.data.volume_files import stem, volumes_in
 from cryoexp.errors import ConfigError, DataError
 
 APART = "__"  # between a tomogram's name and what a file beside it holds
+DOTTED = ".labels"  # deep_sxt's way: <name>.labels.tif
 LABELS, ROI, INSTANCES = "labels", "roi", "instances"
 RESERVED = (LABELS, ROI, INSTANCES)
 TABLES = ("tomograms.star", "tomograms.csv")
 IMAGE_FOLDERS, LABEL_FOLDERS = ("image", "images"), ("label", "labels")
+SLICED = re.compile(r"^(.+?)[_\-. ]+(?:z|slice|sl|t|x|y)?\d+$", re.IGNORECASE)  # one number: of the slice
 NUMBERED = re.compile(r"^(.+?)(?:[_\-. ]+(?:z|slice|sl|tile|t|x|y)?\d+){1,2}$", re.IGNORECASE)
 
 
@@ -111,7 +113,7 @@ class Partner:
 
 
 def beside(tomograms: Sequence[Path], whole: bool, problems: Problems) -> dict[str, dict[str, Path]]:
-    """Return what lies beside each tomogram as ``<name>__<what>``, by its path without the ending.
+    """Return what lies beside each tomogram as ``<name>__<what>`` or ``<name>.labels``, by its path without the ending.
 
     Args:
         tomograms: that were found.
@@ -122,7 +124,7 @@ def beside(tomograms: Sequence[Path], whole: bool, problems: Problems) -> dict[s
     found: dict[str, dict[str, Path]] = {}
     for folder in sorted({t.parent for t in tomograms}):
         for file in volumes_in(folder):
-            name, apart, what = stem(file).rpartition(APART)
+            name, apart, what = _parted(stem(file))
             if str(folder / name) in names:
                 found.setdefault(str(folder / name), {})[what] = file
             elif apart and what == LABELS and whole:
@@ -189,7 +191,9 @@ def check_group(group: str | None) -> None:
         raise ConfigError(f"dataset.group={group} is no regular expression with a group, such as (TS_[0-9]+)")
 
 
-def sources(pairs: Sequence[Pair], group: str | None, are_tiles: bool, problems: Problems) -> list[Pair]:
+def sources(
+    pairs: Sequence[Pair], group: str | None, are_tiles: bool, problems: Problems, slices: Collection[str] = ()
+) -> list[Pair]:
     """Say which tomogram each pair comes from.
 
     Args:
@@ -198,12 +202,14 @@ def sources(pairs: Sequence[Pair], group: str | None, are_tiles: bool, problems:
             tomogram that stands before their last one or two numbers, and all of one where nothing does.
         are_tiles: whether they are tiles.
         problems: to which names that do not fit the expression are added.
+        slices: names of pairs that are images of one slice: of the tomogram that stands before their last number.
     """
-    if group is None and not are_tiles:
-        return [replace(pair, source=pair.source or pair.name) for pair in pairs]
     out = []
     for pair in pairs:
-        match = re.search(group, pair.name) if group else NUMBERED.match(pair.name)
+        if group is None and not are_tiles and (pair.source or pair.name not in slices):
+            out.append(replace(pair, source=pair.source or pair.name))
+            continue
+        match = re.search(group, pair.name) if group else (NUMBERED if are_tiles else SLICED).match(pair.name)
         if group and match is None:
             problems.add("names without a group", f"{pair.tomogram}: dataset.group={group} finds nothing in its name")
         out.append(replace(pair, source=match[1] if match else ""))
@@ -228,9 +234,16 @@ def _expression(pattern: str, names: Sequence[str]) -> re.Pattern[str]:
     return re.compile(out)
 
 
+def _parted(name: str) -> tuple[str, str, str]:
+    """Cut ``<tomogram>__<what>``, or ``<tomogram>.labels``, as `str.rpartition` does."""
+    if name.lower().endswith(DOTTED):
+        return name[: -len(DOTTED)], DOTTED[0], LABELS
+    return name.rpartition(APART)
+
+
 def _partner(name: str, names: set[str]) -> bool:
-    """Whether a file goes with a tomogram, by its name: ``<tomogram>__<what>``."""
-    tomogram, apart, what = name.rpartition(APART)
+    """Whether a file goes with a tomogram, by its name: ``<tomogram>__<what>`` or ``<tomogram>.labels``."""
+    tomogram, apart, what = _parted(name)
     return bool(apart) and (what in RESERVED or tomogram in names)
 
 

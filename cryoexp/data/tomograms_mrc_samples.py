@@ -44,18 +44,28 @@ class RealVolumeSamples(PatchSamples):
         tomograms: of this split.
         regions: of them.
         patch: (z, y, x) of the patches.
+        hdf5_key: see `cryoexp.data.volume_files.open_file`.
         shared: see `PatchSamples`.
     """
 
     def __init__(
-        self, tomograms: Sequence[RealTomogram], regions: Sequence[Region], patch: Corner, **shared: Any
+        self,
+        tomograms: Sequence[RealTomogram],
+        regions: Sequence[Region],
+        patch: Corner,
+        hdf5_key: str | None = None,
+        **shared: Any,
     ) -> None:
-        self.tomograms, self.maps = tomograms, Maps()
+        self.tomograms, self.maps, self.hdf5_key = tomograms, Maps(hdf5_key), hdf5_key
         super().__init__(regions, patch, **shared)
 
     def name(self, number: int) -> str:
         """Return the name of a tomogram."""
         return self.tomograms[number].name
+
+    def source(self, number: int) -> str:
+        """Return the name of the tomogram that a file was cut from."""
+        return self.tomograms[number].pair.source
 
     def path(self, number: int) -> Path:
         """Return the tomogram's file."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoexp.data.label_sources import ClassMasks, LabelScan, LabelSource, LabelVolume, scan
+from cryoexp.data.label_grey import LabelValues, Unlabelled, label_file
+from cryoexp.data.label_sources import ClassMasks, LabelScan, LabelSource, scan
 from cryoexp.data.real_checks import check_voxel_sizes
 from cryoexp.data.real_files import Source
 from cryoexp.data.real_problems import Problems
@@ -39,48 +40,64 @@ class Scanned:
     variances: np.ndarray
 
 
-def check_files(pairs: Sequence[Pair], given: float | None, problems: Problems) -> tuple[list[Pair], float]:
+def check_files(
+    pairs: Sequence[Pair], given: float | None, problems: Problems, unit: str = "Å", hdf5_key: str | None = None
+) -> tuple[list[Pair], float]:
     """Look at all headers.
 
     Args:
         pairs: of files.
         given: voxel size in Å, in place of the headers'.
         problems: to which damaged files and those that do not fit together are added.
+        unit: in which the user gives a voxel size.
+        hdf5_key: see `cryoexp.data.volume_files.open_file`.
 
     Returns:
         The pairs whose files can be read together, and the voxel size.
     """
-    volumes, others = VolumeFiles(problems), VolumeFiles(problems)
+    volumes, others = VolumeFiles(problems, hdf5_key), VolumeFiles(problems, hdf5_key)
     usable = []
     for pair in pairs:
         volumes.look(pair.tomogram)
-    size = check_voxel_sizes(volumes, given, None, problems)
+    size = check_voxel_sizes(volumes, given, None, problems, unit)
     for pair in pairs:
         tomogram = volumes.look(pair.tomogram)
         files = [f for f in (pair.labels, *pair.masks.values(), pair.roi, pair.instances) if f is not None]
         looked = [others.look(f) for f in files]
-        fits = [_fits(tomogram, other, given, problems) for other in looked if tomogram and other]
+        fits = [_fits(tomogram, other, given, unit, problems) for other in looked if tomogram and other]
         if tomogram is not None and None not in looked and all(fits):
             usable.append(pair)
     return usable, size
 
 
 def with_labels(
-    pairs: Sequence[Pair], classes: Sequence[str], priority: Sequence[str], problems: Problems
+    pairs: Sequence[Pair],
+    classes: Sequence[str],
+    priority: Sequence[str],
+    problems: Problems,
+    values: LabelValues = "numbers",
+    hdf5_key: str | None = None,
 ) -> list[tuple[Pair, LabelSource]]:
-    """Return where the labels of each pair come from, if it has any.
+    """Return where the labels of each pair come from, `Unlabelled` where it has none.
 
     Args:
         pairs: with their files.
         classes: background first.
         priority: classes whose masks win over others, the strongest first; the rest follow in the order of the classes.
-        problems: to which missing masks are added.
+        problems: to which missing masks, and label files that cannot be understood, are added.
+        values: how the numbers of label files are meant, see `cryoexp.data.label_grey.label_file`.
+        hdf5_key: see `cryoexp.data.volume_files.open_file`.
     """
     order = [*priority, *(c for c in classes[1:] if c not in priority)]
-    out: list[tuple[Pair, LabelSource]] = []
+    out, maps = list[tuple[Pair, LabelSource]](), Maps(hdf5_key)
     for pair in pairs:
         if pair.labels is not None:
-            out.append((pair, LabelVolume(pair.labels)))
+            try:
+                out.append((pair, label_file(pair.labels, values, maps)))
+            except DataError as error:
+                problems.add("unclear labels", str(error))
+        elif not pair.masks:
+            out.append((pair, Unlabelled(pair.tomogram)))
         if not pair.masks:
             continue
         for name in [c for c in order if c not in pair.masks]:
@@ -91,9 +108,11 @@ def with_labels(
     return out
 
 
-def scan_all(pairs: Sequence[tuple[Pair, LabelSource]], problems: Problems) -> list[Scanned]:
+def scan_all(
+    pairs: Sequence[tuple[Pair, LabelSource]], problems: Problems, hdf5_key: str | None = None
+) -> list[Scanned]:
     """Read all voxels once, slice by slice; what cannot be used is a problem and left out."""
-    maps, out = Maps(), list[Scanned]()
+    maps, out = Maps(hdf5_key), list[Scanned]()
     if not pairs:
         return out
     with progress("reading tomograms and labels", len(pairs)) as advance:
@@ -159,7 +178,7 @@ def _scan(pair: Pair, source: LabelSource, maps: Maps, problems: Problems) -> Sc
     return Scanned(pair, shape, source, found, mean, float(np.sqrt(max(variance, 0.0))), slices)
 
 
-def _fits(tomogram: Source, other: Source, given: float | None, problems: Problems) -> bool:
+def _fits(tomogram: Source, other: Source, given: float | None, unit: str, problems: Problems) -> bool:
     """Whether labels have the shape and the voxel size of their tomogram."""
     if other.shape != tomogram.shape:
         sizes = ["x".join(map(str, s.shape)) for s in (other, tomogram)]
@@ -169,6 +188,6 @@ def _fits(tomogram: Source, other: Source, given: float | None, problems: Proble
     mine, its = other.cubic, tomogram.cubic
     if given is None and mine and its and abs(mine - its) > 0.01 * its:
         text = f"{other.path}: voxels of {mine:g} Å, its tomogram {tomogram.path.name} has {its:g} Å"
-        problems.add("differing voxel sizes", f"{text}; dataset.voxel_size=<Å> overrides both")
+        problems.add("differing voxel sizes", f"{text}; dataset.voxel_size=<{unit}> overrides both")
         return False
     return True

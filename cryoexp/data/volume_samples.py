@@ -78,6 +78,10 @@ class VolumeSamples(PatchSamples):
         """Return the object of every voxel."""
         return self.volume(number, "instances")[window]
 
+    def distance(self, number: int) -> np.ndarray | None:
+        """Return the distance in Å to the middle of the nearest membrane, of cells."""
+        return self.volume(number, "sdf") if (self.tomograms[number].folder / "sdf.mrc").is_file() else None
+
     def _read(self, number: int, name: str, window: Window) -> Tensor:
         return torch.from_numpy(self.volume(number, name)[window].astype(np.float32))
 

@@ -61,7 +61,7 @@ class VolumeData(PatchData, Simulated):
         self.fit_normalise(np.flatnonzero(self.table["cryoexpSplit"] == "train").tolist())
         shape = (info.shape[0], info.shape[1], info.shape[2])
         splits = {name: self._samples(name, shape, len(info.classes)) for name in SPLITS}
-        self.look_for_classes(splits["train"], len(info.classes))
+        self.look_for_classes(splits["train"], len(info.classes), self.recipe.seed)
         self.snr_measured = self._measure_snr()
         return info, splits
 
@@ -74,7 +74,7 @@ class VolumeData(PatchData, Simulated):
         return (
             f"{sum(info.counts.values())} tomograms of {size} voxels of {info.voxel_size:g} Å ({counts}), "
             f"{len(info.classes)} classes, SNR {asked} asked for: {snr['box']:.4g} over the box, "
-            f"{snr['mask']:.4g} over what is labelled"
+            f"{snr['mask']:.4g} over what is labelled{self.slices_kept}"
         )
 
     def write_observed(self, folder: Path) -> None:

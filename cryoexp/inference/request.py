@@ -89,6 +89,7 @@ class Request:
         tomograms: folder, glob or file of tomograms, for a table of places; None: those the table names.
         coordinate_pixel: Å, of the pixels that coordinates count; None: as the table says, or else the tomogram's.
         roi: masks of the regions of interest of whole tomograms: a file, a folder, or a pattern with {name}.
+        hdf5_key: of the volume in HDF5 files of whole tomograms; None: t0/channel0, or the only one.
     """
 
     input: str
@@ -101,6 +102,7 @@ class Request:
     tomograms: str | None = None
     coordinate_pixel: float | None = None
     roi: str | None = None
+    hdf5_key: str | None = None
 
 
 def find_devices(text: str) -> tuple[torch.device, ...]:

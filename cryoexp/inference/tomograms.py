@@ -20,6 +20,7 @@ from cryoexp.inference.request import Request, Training
 from cryoexp.inference.rescale import Rescaled
 from cryoexp.inference.sliding import Predict
 from cryoexp.inference.whole import Tomogram
+from cryoexp.io.hdf5 import Hdf5Volume
 from cryoexp.io.mrc import Volume
 from cryoexp.io.star import read_star
 from cryoexp.progress import console
@@ -52,7 +53,9 @@ def find_tomograms(request: Request) -> list[tuple[str, Path]]:
     else:
         found = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
     if not found:
-        raise DataError(f"input={request.input}: no tomogram (MRC or TIFF) there. Give a file, a folder or a glob")
+        raise DataError(
+            f"input={request.input}: no tomogram (MRC, TIFF or HDF5) there. Give a file, a folder or a glob"
+        )
     names = [stem(p) for p in found]
     if len(set(names)) < len(names):
         names = [f"{p.absolute().parent.name}_{stem(p)}" for p in found]
@@ -113,10 +116,15 @@ def tomograms_of(data: PatchData, split: str) -> list[Tomogram]:
     return [
         Tomogram(
             name=samples.name(number),
-            volume=Volume(samples.observed(number), voxel_size, open_placed(samples.path(number), voxel_size).origin),
+            volume=Volume(
+                samples.observed(number),
+                voxel_size,
+                open_placed(samples.path(number), voxel_size, samples.hdf5_key).origin,
+            ),
             normalise=normalise(region.item),
             truth=samples.labels(number),
             instances=samples.instances(number),
+            distance=samples.distance(number),
         )
         for number, region in enumerate(samples.regions)
     ]
@@ -141,9 +149,9 @@ def normaliser(training: Training, contrast: str | None, volume: Any) -> Predict
 
 
 def _open(path: Path, name: str, request: Request) -> Tomogram:
-    volume = _mapped(path, request.voxel_size)
+    volume = _mapped(path, request.voxel_size, request.hdf5_key)
     step = request.training.step(volume.voxel_size, path)
-    roi = _roi(request.roi, name, path, volume)
+    roi = _roi(request, name, path, volume)
     if not all(np.isfinite(plane).all() for plane in volume.data):
         raise DataError(f"{path}: holds NaN or infinite values")
     if step != 1:
@@ -161,10 +169,10 @@ def _open(path: Path, name: str, request: Request) -> Tomogram:
     )
 
 
-def _mapped(path: Path, voxel_size: float | None) -> Volume:
-    """Map a volume; one that cannot be mapped is read again when it is needed, after others were."""
-    volume = open_placed(path, voxel_size)
-    if isinstance(volume.data, np.memmap):
+def _mapped(path: Path, voxel_size: float | None, hdf5_key: str | None) -> Volume:
+    """Map a volume; one that cannot be read by parts is read again when it is needed, after others were."""
+    volume = open_placed(path, voxel_size, hdf5_key)
+    if isinstance(volume.data, np.memmap | Hdf5Volume):
         return volume
     z, y, x = volume.data.shape
     view: Any = View((z, y, x), lambda window: _unpacked(path, voxel_size)[window], volume.data.dtype.type)
@@ -182,8 +190,9 @@ def _slices(volume: Any) -> Iterator[np.ndarray]:
         yield from volume[first : first + SLICES]
 
 
-def _roi(given: str | None, name: str, path: Path, volume: Volume) -> Any:
+def _roi(request: Request, name: str, path: Path, volume: Volume) -> Any:
     """Map the region of interest of a tomogram: a file, one by its name in a folder, or a pattern with {name}."""
+    given = request.roi
     if given is None:
         return None
     place = Path(given.replace("{name}", name)).expanduser()
@@ -193,7 +202,7 @@ def _roi(given: str | None, name: str, path: Path, volume: Volume) -> Any:
         if not fit:
             raise DataError(f"{path}: no region of interest in roi={given}. Name it {names[0]}.mrc, or as the tomogram")
         place = fit[0]
-    mask = _mapped(place, volume.voxel_size).data
+    mask = _mapped(place, volume.voxel_size, request.hdf5_key).data
     if mask.shape != volume.data.shape:
         raise DataError(f"{place}: {mask.shape} voxels, but {path} has {volume.data.shape}. Give a mask on its grid")
     if not any((plane > 0).any() for plane in mask):

@@ -33,6 +33,7 @@ class Tomogram:
         truth: `(z, y, x)` class numbers, 255 where ignored; None: not known.
         instances: `(z, y, x)` objects, 0: none; None: not known.
         roi: `(z, y, x)`, above 0 where voxels count; None: everywhere.
+        distance: `(z, y, x)` Å to the middle of the nearest membrane, exact where it is near; None: not known.
         step: voxel size of the training over that of the volume.
     """
 
@@ -42,6 +43,7 @@ class Tomogram:
     truth: Any = None
     instances: Any = None
     roi: Any = None
+    distance: Any = None
     step: float = 1.0
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoexp.errors import DataError
+from cryoexp.errors import ConfigError, DataError
 
-COMMENT = "Written by cryoexp, x y z in angstrom"
+COMMENT = "Written by cryoexp, x y z in"
+UNITS = {"angstrom": 1.0, "nm": 10.0}  # Å
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,60 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(np.concatenate(vertices), np.concatenate([np.zeros((0, 3), dtype=np.int64), *faces]), normals)
 
 
-def write_ply(path: str | Path, mesh: Mesh) -> None:
+def write_ply(path: str | Path, mesh: Mesh, colours: np.ndarray | None = None, unit: str = "angstrom") -> None:
     """Write a binary little-endian PLY with float32 vertices; the same mesh is the same bytes.
+
+    Args:
+        path: new file.
+        mesh: in Å.
+        colours: `(n, 3)` red, green, blue of the vertices as bytes.
+        unit: of the file, angstrom or nm; a comment of the header names it.
 
     Raises:
         DataError: a vertex is not finite or a face names a vertex that does not exist; nothing is written.
+        ConfigError: another unit.
+    """
+    scale = unit_length(unit)
+    check_mesh(path, mesh)
+    axes = ("x", "y", "z") if mesh.normals is None else ("x", "y", "z", "nx", "ny", "nz")
+    tints = () if colours is None else ("red", "green", "blue")
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"comment {COMMENT} {unit}",
+        f"element vertex {len(mesh.vertices)}",
+        *(f"property float {axis}" for axis in axes),
+        *(f"property uchar {tint}" for tint in tints),
+        f"element face {len(mesh.faces)}",
+        "property list uchar int vertex_indices",
+        "end_header\n",
+    ]
+    vertices = np.empty(len(mesh.vertices), dtype=[("place", "<f4", len(axes)), ("tint", "u1", len(tints))])
+    columns = [mesh.vertices / scale] if mesh.normals is None else [mesh.vertices / scale, mesh.normals]
+    vertices["place"] = np.hstack(columns)
+    if colours is not None:
+        vertices["tint"] = colours
+    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("vertices", "<i4", 3)])
+    faces["count"], faces["vertices"] = 3, mesh.faces
+    Path(path).write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
+
+
+def unit_length(unit: str) -> float:
+    """Return how many Å a unit of mesh files is.
+
+    Raises:
+        ConfigError: neither angstrom nor nm.
+    """
+    if unit not in UNITS:
+        raise ConfigError(f"unit={unit}: choose one of {', '.join(UNITS)}")
+    return UNITS[unit]
+
+
+def check_mesh(path: str | Path, mesh: Mesh) -> None:
+    """Refuse a mesh that no file should hold.
+
+    Raises:
+        DataError: names the file that is not written.
     """
     if not np.isfinite(mesh.vertices).all():
         raise DataError(f"{path}: not written, the mesh holds NaN or infinite vertices")
@@ -68,19 +118,3 @@ def write_ply(path: str | Path, mesh: Mesh) -> None:
             f"{path}: not written, faces name vertices {mesh.faces.min()}..{mesh.faces.max()}, "
             f"the mesh has 0..{len(mesh.vertices) - 1}"
         )
-    columns = [mesh.vertices] if mesh.normals is None else [mesh.vertices, mesh.normals]
-    normals = mesh.normals is not None
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment {COMMENT}",
-        f"element vertex {len(mesh.vertices)}",
-        *(f"property float {axis}" for axis in ("x", "y", "z", *(["nx", "ny", "nz"] if normals else []))),
-        f"element face {len(mesh.faces)}",
-        "property list uchar int vertex_indices",
-        "end_header\n",
-    ]
-    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("vertices", "<i4", 3)])
-    faces["count"], faces["vertices"] = 3, mesh.faces
-    vertices = np.ascontiguousarray(np.hstack(columns), dtype="<f4")
-    Path(path).write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())

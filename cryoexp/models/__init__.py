@@ -1,6 +1,7 @@
 """Plain torch networks. ``output`` says what a network gives; a task says what it needs."""
 
 from cryoexp.models.cnn3d import CNN3d
+from cryoexp.models.double_decoder import DoubleDecoder
 from cryoexp.models.dsrf3d import DSRF3dV2
 from cryoexp.models.eman2_convnet import Eman2ConvNet
 from cryoexp.models.library import Library, name_of
@@ -20,6 +21,7 @@ __all__ = [
     "SEC3",
     "CNN3d",
     "DSRF3dV2",
+    "DoubleDecoder",
     "Eman2ConvNet",
     "Library",
     "MaskCenter",

@@ -22,6 +22,7 @@ UNSET = {  # keys only the user knows, by dataset or experiment
     "subtomograms_mrc": ["dataset.path=/where/they/are"],
     "projections_mrc": ["dataset.path=/where/they/are"],
     "tomograms_mrc": ["dataset.path=/where/they/are"],
+    "sxt_mrc": ["dataset.path=/where/they/are"],
     "segment_finetune": ["dataset.path=/where/they/are", "init_from=."],
 }
 TOMOGRAMS = [
@@ -34,6 +35,9 @@ SMALL = {  # a task and little data for each kind of network
     "image_vector": ["task=pose", "dataset.structure=ring240", "dataset.images=30", "trainer=debug"],
     "volume": TOMOGRAMS,
     "mask_center": [o.replace("task=segment", "task=detect") for o in TOMOGRAMS],
+    "label_image": [
+        o.replace("task=segment", "task=surface").replace("dataset.patch=[64,", "dataset.patch=[1,") for o in TOMOGRAMS
+    ],
     "image": [o.replace("dataset.patch=[64,", "dataset.patch=[1,") for o in TOMOGRAMS],
 }
 OPTIONS = sorted((f.parent.name, f.stem) for f in CONF.glob("*/*.yaml") if f.parent.name not in APART)

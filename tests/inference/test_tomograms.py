@@ -83,9 +83,9 @@ def test_two_of_one_name_are_refused_with_both_files(place, tmp_path):
 
 
 def test_nothing_there_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no tomogram \(MRC or TIFF\) there"):
+    with pytest.raises(DataError, match=r"no tomogram \(MRC, TIFF or HDF5\) there"):
         names(tmp_path)
-    with pytest.raises(DataError, match=r"no tomogram \(MRC or TIFF\) there"):
+    with pytest.raises(DataError, match=r"no tomogram \(MRC, TIFF or HDF5\) there"):
         names(tmp_path / "nowhere.star")
 
 
@@ -262,3 +262,18 @@ def test_the_normaliser_takes_what_is_made_where_it_is_indexed(volume):
 
     normalise = normaliser(request("x").training, None, Made())
     assert float(normalise(torch.from_numpy(volume)).std(correction=0)) == pytest.approx(1, abs=1e-5)
+
+
+def test_tiff_stacks_and_hdf5_are_opened_and_asked_for_their_voxel_size(tmp_path, volume):
+    h5py = pytest.importorskip("h5py")
+    tifffile.imwrite(tmp_path / "a.tif", volume, photometric="minisblack")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("t0/channel0", data=volume, chunks=(4, 8, 8), compression="gzip")
+        file["t0/channel1"] = -volume
+    with pytest.raises(DataError, match=r"(?s)a\.tif: no voxel size.*b\.h5: no voxel size"):
+        opened(tmp_path)
+    found = opened(tmp_path, voxel_size=10.0)
+    assert [one.name for one in found] == ["a", "b"]
+    np.testing.assert_allclose(seen(found[0]), seen(found[1]))
+    (other,) = opened(tmp_path / "b.h5", voxel_size=10.0, hdf5_key="t0/channel1")
+    np.testing.assert_array_equal(other.volume.data[2:4], -volume[2:4])

@@ -1,0 +1,152 @@
+"""Lengths of and between surfaces: the largest diameter, and the distance to the nearest other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
+from trimesh.triangles import closest_point
+
+DIRECTIONS = 600  # over half a sphere: each is within 4 degrees of one of them
+CHUNK = 100_000  # vertices
+EXACT = 1000  # vertices of which all pairs are compared
+CLOSEST = 16  # vertices of a surface whose way to the other is measured to its faces
+ROUNDS = 10  # of going from a face back to the nearest vertex
+
+
+def feret(vertices: np.ndarray) -> float:
+    """Return the largest distance of two points of a surface, `(n, 3)`.
+
+    Of many points only those are compared that are outermost in one of 600 directions: at most 0.3 % too short.
+    """
+    if len(vertices) > EXACT:
+        ways = _half_sphere(DIRECTIONS)
+        best, outermost = np.full(2 * len(ways), -np.inf), np.zeros(2 * len(ways), int)
+        for start in range(0, len(vertices), CHUNK):
+            along = vertices[start : start + CHUNK] @ ways.T
+            along = np.concatenate([along, -along], axis=1)
+            at = along.argmax(0)
+            further = along[at, np.arange(len(best))]
+            outermost = np.where(further > best, at + start, outermost)
+            best = np.maximum(further, best)
+        vertices = vertices[np.unique(outermost)]
+    return float(pdist(vertices).max()) if len(vertices) > 1 else 0.0
+
+
+def nearest_others(surfaces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest other surface of each.
+
+    Between the vertices first (KD-tree; pairs of surfaces in the order of their bounding boxes, until those are further
+    apart than what is found), then from the closest vertices of each to the faces of the other. Surfaces that cut each
+    other have a small distance, not 0.
+
+    Args:
+        surfaces: vertices `(n, 3)` and faces `(m, 3)` of each; one without faces has no neighbour and is none.
+
+    Returns:
+        Distances `(k,)`, NaN where there is no other, and the number of the nearest `(k,)`, -1 where there is none.
+    """
+    parts = {i: _Part(np.asarray(v, float), f) for i, (v, f) in enumerate(surfaces) if len(f)}
+    distance, other = np.full(len(surfaces), np.inf), np.full(len(surfaces), -1)
+    for gap, i, j in _pairs(parts):
+        reach = max(distance[i], distance[j])
+        if gap >= reach:
+            continue
+        found = _between(parts[i], parts[j], reach)
+        for one, two in ((i, j), (j, i)):
+            if found < distance[one]:
+                distance[one], other[one] = found, two
+    done: dict[tuple[int, int], float] = {}
+    for i in np.flatnonzero(other >= 0).tolist():
+        pair = min(i, int(other[i])), max(i, int(other[i]))
+        if pair not in done:
+            done[pair] = _to_faces(parts[pair[0]], parts[pair[1]], distance[i])
+        distance[i] = done[pair]
+    return np.where(other < 0, np.nan, distance), other
+
+
+@dataclass(eq=False)
+class _Part:
+    """A surface, and what searches need of it, made when it is first asked for."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    _tree: cKDTree | None = None
+    _incident: tuple[np.ndarray, np.ndarray] | None = field(default=None)
+
+    @property
+    def tree(self) -> cKDTree:
+        if self._tree is None:
+            self._tree = cKDTree(self.vertices, balanced_tree=False, compact_nodes=False)
+        return self._tree
+
+    def faces_at(self, vertices: np.ndarray) -> np.ndarray:
+        """Faces that have one of some vertices, `(k, 3)`."""
+        if self._incident is None:
+            corner = self.faces.ravel()
+            order = np.argsort(corner, kind="stable")
+            self._incident = order // 3, np.searchsorted(corner[order], np.arange(len(self.vertices) + 1))
+        faces, first = self._incident
+        found = [faces[first[v] : first[v + 1]] for v in vertices.tolist()]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, int)
+
+
+def _half_sphere(count: int) -> np.ndarray:
+    """Unit vectors `(count, 3)` on a spiral over half a sphere, evenly (golden angle)."""
+    i = np.arange(count)
+    z, turn = (i + 0.5) / count, i * np.pi * (3 - 5**0.5)
+    flat = np.sqrt(1 - z**2)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], axis=1)
+
+
+def _pairs(parts: dict[int, _Part]) -> list[tuple[float, int, int]]:
+    """All pairs with the distance between their bounding boxes, the nearest first."""
+    numbers = np.array(list(parts))
+    low = np.array([p.vertices.min(0) for p in parts.values()]).reshape(-1, 3)
+    high = np.array([p.vertices.max(0) for p in parts.values()]).reshape(-1, 3)
+    one, two = np.triu_indices(len(numbers), 1)
+    gaps = np.linalg.norm(np.maximum(0, np.maximum(low[one] - high[two], low[two] - high[one])), axis=1)
+    # of equal boxes' distances the pairs of neighbours first: they bound the search
+    middle = np.linalg.norm((low + high)[one] - (low + high)[two], axis=1)
+    order = np.lexsort((middle, gaps))
+    return list(zip(gaps[order].tolist(), numbers[one[order]].tolist(), numbers[two[order]].tolist(), strict=True))
+
+
+def _between(one: _Part, two: _Part, reach: float) -> float:
+    """Distance of the nearest vertices, infinite beyond a reach."""
+    few, many = sorted((one, two), key=lambda part: len(part.vertices))
+    near = _within_box(few.vertices, many.vertices, reach)
+    return float(many.tree.query(near, distance_upper_bound=reach)[0].min()) if len(near) else np.inf
+
+
+def _within_box(points: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
+    low, high = others.min(0), others.max(0)
+    return points[(np.maximum(0, np.maximum(low - points, points - high)) ** 2).sum(1) <= reach**2]
+
+
+def _to_faces(one: _Part, two: _Part, between: float) -> float:
+    """Distance from the closest vertices of each of two surfaces to the faces of the other around their nearest."""
+    best = between
+    for a, b in ((one, two), (two, one)):
+        near = _within_box(a.vertices, b.vertices, between * (1 + 1e-9))
+        distances = b.tree.query(near, distance_upper_bound=between * 2 + 1e-9)[0]
+        for at in near[np.argsort(distances)[:CLOSEST]]:
+            found, place = _to_near_faces(at, b)
+            for _ in range(ROUNDS):
+                if found >= best:
+                    break
+                best = found
+                # the vertex nearest to that place may be nearer still, and so on
+                found, place = _to_near_faces(a.vertices[a.tree.query(place)[1]], b)
+    return best
+
+
+def _to_near_faces(at: np.ndarray, part: _Part) -> tuple[float, np.ndarray]:
+    """Distance of a point to the faces around the nearest vertex, and the place on them."""
+    triangles = part.vertices[part.faces[part.faces_at(np.atleast_1d(part.tree.query(at)[1]))]]
+    if not len(triangles):  # a vertex of no face
+        return np.inf, at
+    places = closest_point(triangles, np.repeat(at[None], len(triangles), axis=0))
+    lengths = np.linalg.norm(places - at, axis=1)
+    return float(lengths.min()), np.asarray(places[lengths.argmin()])

@@ -1,0 +1,282 @@
+"""The surface task: membranes in soft X-ray tomograms, slice by slice, and what becomes of them in 3D."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cryoexp.data import DataInfo
+from cryoexp.data.datamodule import Batch
+from cryoexp.data.patches import patch_numbers
+from cryoexp.errors import ConfigError
+from cryoexp.inference.request import Request
+from cryoexp.inference.sliding import Slabs
+from cryoexp.inference.tomograms import requested_tomograms, tomograms_of
+from cryoexp.inference.whole import Tomogram, Way, probability_slabs
+from cryoexp.tasks.at_work import at_work
+from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.in_turn import in_turn
+from cryoexp.tasks.segment.curves import best_threshold
+from cryoexp.tasks.segment.inputs import by_slices
+from cryoexp.tasks.segment.measure import Counting
+from cryoexp.tasks.segment.scores import confusion
+from cryoexp.tasks.segment.volume_files import file_names
+from cryoexp.tasks.showcase import Showcase
+from cryoexp.tasks.surface.figures import Painter
+from cryoexp.tasks.surface.losses import label_loss, probabilities, value_range
+from cryoexp.tasks.surface.products import dice_scores, show, write_new, write_products
+from cryoexp.tasks.surface.recipe import make_recipe
+from cryoexp.tasks.surface.schemes import in_slices, make_scheme
+from cryoexp.tasks.surface.turns import QUARTERS, quarter_turned
+
+Label = Callable[[Tomogram, Path], Slabs]  # gives the probabilities of a tomogram, and may use a folder for it
+BATCH = 16  # windows at once in the test
+LOWEST = 1e-3  # threshold, and its distance from 1 at least
+DECIDE = ("thresholds", "argmax")
+SAMPLED = 8  # slices of each training tomogram that tell the range of its values
+
+
+class Surface(Task):
+    """Label the membranes of soft X-ray tomograms with a network of two decoders.
+
+    Args:
+        scheme: supervised, original or mean_teacher, see `cryoexp.tasks.surface.schemes`.
+        images: unlabelled patches for each labelled one, where the scheme learns from them.
+        optimizers: one for the sum of the losses, or two in turn, for labels and images (scheme=original).
+        ssim_range: robust or full, see `cryoexp.tasks.surface.losses.value_range`.
+        teacher: weight, ramp, decay and noise of `cryoexp.tasks.surface.schemes.MeanTeacher`.
+        window: (z, y, x) voxels that go through the network at once on whole tomograms; only y and x count.
+        overlap: of neighbouring windows, as a share of the window.
+        tta: none, y180, d2, d2h, or rot4 (four quarter turns of slices): turned copies of each window whose answers are
+            averaged in the test.
+        decide: thresholds, learned on validation, or argmax.
+        probabilities: float16, percent or none: how they are written.
+        surface: keys of `cryoexp.tasks.surface.surfaces.Rule`, in voxels of the volume.
+        surface_from: probability or labels: what surfaces are laid through.
+        formats: of mesh files: ply, obj, stl, glb.
+        unit: of mesh files and tables: nm or angstrom.
+        filopodia: ``opening`` and ``least`` in nm, see `cryoexp.tasks.surface.filopodia`; None: not looked for.
+        net: the network.
+        channels_last: memory layout of slices.
+        shared: see `Task`.
+    """
+
+    needs_sample = "tomogram"
+    needs_output = "label_image"
+    takes_any_size = True
+    objective = "val/dice"
+
+    thresholds: Tensor  # `(k - 1,)`
+
+    def __init__(
+        self,
+        *,
+        scheme: str,
+        images: int,
+        optimizers: int,
+        ssim_range: str,
+        teacher: Mapping[str, float],
+        window: Sequence[int],
+        overlap: float,
+        tta: str,
+        decide: str,
+        probabilities: str,
+        surface: Mapping[str, Any],
+        surface_from: str,
+        formats: Sequence[str],
+        unit: str,
+        filopodia: Mapping[str, float] | None,
+        net: nn.Module,
+        **shared: Any,
+    ) -> None:
+        super().__init__(net=net, **shared)
+        self.scheme = make_scheme(scheme, net, teacher)
+        if images < 1:
+            raise ConfigError(f"task.images={images}: give a number from 1 on; task.scheme=supervised takes none")
+        if optimizers not in (1, len(self.scheme.steps)):
+            raise ConfigError(
+                f"task.optimizers={optimizers}: task.scheme={scheme} has {len(self.scheme.steps)} loss(es) to step by. "
+                "Give 1, or 2 with task.scheme=original"
+            )
+        self.images, self.ssim_range, self.optimizer_count, self.turn = images, ssim_range, optimizers, 0
+        if optimizers > 1:
+            self.make_optimizer = in_turn(self.make_optimizer, self._begin, optimizers)
+        self.window, self.overlap, self.tta = window, overlap, tta
+        self.slabs_by(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
+        if decide not in DECIDE:
+            raise ConfigError(f"task.decide={decide}: choose one of {', '.join(DECIDE)}")
+        self.decide = decide
+        self.recipe = make_recipe(surface, surface_from, formats, unit, filopodia, probabilities)
+        self.register_buffer("thresholds", torch.full((len(self.info.classes) - 1,), 0.5))  # learned on validation
+        self.curves: np.ndarray = np.zeros(0)  # of validation, for the figure
+        self.shown = Showcase()
+
+    @classmethod
+    def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
+        """Return one channel in, and out one for two classes, else one for each."""
+        classes = len(info.classes)
+        return {"in_channels": 1, "out_channels": 1 if classes == 2 else classes}
+
+    def setup(self, stage: str) -> None:
+        """Ask for unlabelled images, and measure the range of their values."""
+        if stage != "fit" or not self.scheme.needs_images:
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.splits["train"].images = self.images
+        self.scheme.value_range = value_range(sampled(tomograms_of(data, "train")), self.ssim_range)  # type: ignore[arg-type]
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser, or two in turn.
+
+        Raises:
+            ConfigError: two, with gradients accumulated over batches.
+        """
+        if self.optimizer_count > 1 and self.trainer.accumulate_grad_batches != 1:
+            raise ConfigError(
+                f"task.optimizers={self.optimizer_count} does not go with trainer.accumulate_grad_batches="
+                f"{self.trainer.accumulate_grad_batches}: give task.optimizers=1, or a larger dataset.batch_size"
+            )
+        return super().configure_optimizers()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Log and return the losses: of the step whose turn it is, or of all steps together."""
+        done = self.trainer.global_step / max(1, int(self.trainer.estimated_stepping_batches))
+        slices = {name: self._laid_out(value) for name, value in in_slices(batch).items()}
+        steps = self.scheme.steps if self.optimizer_count == 1 else self.scheme.steps[self.turn : self.turn + 1]
+        losses: dict[str, Tensor] = {}
+        for step in steps:
+            losses |= self.scheme.losses(self.net, slices, step, done)
+        size = len(batch["index"])
+        for name, value in losses.items() if len(losses) > 1 or self.optimizer_count > 1 else ():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        loss = torch.stack(list(losses.values())).sum()
+        if not self.turn:
+            self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Let the scheme follow the weights."""
+        self.scheme.after_step(self.net)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Map `(b, 1, z, y, x)` to labels `(b, k, z, y, x)`, slice by slice and without the image."""
+        net: Any = self.net if self.training else self.scheme.answering(self.net)
+        return by_slices(lambda slices: net.labels(self._laid_out(slices)), volumes, 0)
+
+    def loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of the labels that are not ignored."""
+        flat = prediction.transpose(1, 2).flatten(0, 1)
+        return label_loss(flat, batch["label"].flatten(0, 1), bounded=bool(self.net.bounded))
+
+    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
+        """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
+        predicted, truth = self.probability(prediction).argmax(1).cpu().numpy(), batch["label"].cpu().numpy()
+        tables = [confusion(p, t, len(self.info.classes)) for p, t in zip(predicted, truth, strict=True)]
+        index = patch_numbers(batch, self.info.shape)
+        return {"index": index, "confusion": torch.from_numpy(np.stack(tables)).to(index.device)}
+
+    def scores(self, results: Batch) -> Scores:
+        """Score the voxels of all patches together."""
+        return dice_scores(results["confusion"].sum(0).numpy(), self.info.classes)
+
+    def test_scores(self, results: Batch) -> Scores:
+        """Nothing yet: the test scores are those of whole tomograms, see `products`."""
+        return {}
+
+    def calibrate(self, results: Batch) -> list[str]:
+        """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
+            label = self.slabs_by(self.tta, BATCH, device)
+            counted = [Counting(label(t, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
+            self.curves = np.sum([one.exhaust() for one in counted], 0)
+        found = [best_threshold(mine) for mine in self.curves[1:]]
+        values = torch.tensor([min(max(t, LOWEST), 1 - LOWEST) if np.isfinite(t) else 0.5 for t, _ in found])
+        self.thresholds.copy_(values)
+        said = ", ".join(
+            f"{name} {t:.2f} (Dice {dice:.3f})" if np.isfinite(best) else f"{name} is not there"
+            for name, t, (best, dice) in zip(self.info.classes[1:], values.tolist(), found, strict=True)
+        )
+        used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
+        return [f"thresholds of best Dice on validation: {said}{used}"]
+
+    def products(self, results: Batch, data: Any, folder: Path) -> Scores:
+        """Label the test tomograms as wholes, write labels, surfaces and measurements, and score them."""
+        tomograms = tomograms_of(data, "test")
+        with at_work(self, self.trainer.strategy.root_device) as device:
+            scores = write_products(self, self.slabs_by(self.tta, BATCH, device), tomograms, folder)
+        self.shown = show(tomograms[0], folder, self.info.classes)
+        return scores
+
+    def showcase(self, results: Batch, data: Any) -> Showcase:
+        """Show a slice of a test tomogram and its labels as masks."""
+        return self.shown
+
+    def predict(self, request: Request, folder: Path) -> dict[str, Any]:
+        """Label whole tomograms and write labels, probabilities, surfaces, measurements and pictures."""
+        tomograms, files = requested_tomograms(request, lambda names: file_names(names, self.info.classes))
+        with at_work(self, request.devices[0]) as device:
+            label = self.slabs_by(request.tta or self.tta, request.batch_size, device)
+            found = write_new(self, label, tomograms, folder)
+        return {"tomograms": files, "found": found}
+
+    def painter(self, tomogram: Tomogram) -> Painter | None:
+        """Return what paints a slice `(y, x)` of a tomogram anew; None if the scheme has not taught it."""
+        if not self.scheme.paints:
+            return None
+        net: Any = self.scheme.answering(self.net)
+
+        def paint(plane: np.ndarray) -> np.ndarray:
+            given = tomogram.normalise(torch.from_numpy(plane)[None, None, None].to(self.device))
+            with torch.inference_mode():
+                return np.asarray(net.image(self._laid_out(given[:, :, 0])).float().cpu()[0, 0])
+
+        return paint
+
+    def slabs_by(self, tta: str, batch_size: int, device: torch.device) -> Label:
+        """Return what gives the probabilities of a tomogram's voxels, `(k, dz, y, x)`, from top to bottom.
+
+        Args:
+            tta: see the class.
+            batch_size: windows at once.
+            device: where the network is.
+
+        Raises:
+            ConfigError: a window, an overlap or turned copies that do not fit.
+        """
+        quarters = tta == QUARTERS
+        way = Way(tuple(self.window), self.overlap, "z", "none" if quarters else tta, True, 0, batch_size, device)
+
+        def plain(volumes: Tensor) -> Tensor:
+            return self.probability(self(volumes))
+
+        predict = quarter_turned(plain) if quarters else plain
+        return lambda tomogram, scratch: probability_slabs(predict, tomogram, way, scratch)
+
+    def probability(self, prediction: Tensor) -> Tensor:
+        """Turn labels `(b, k, z, y, x)` into probabilities of all classes."""
+        return probabilities(prediction, bounded=bool(self.net.bounded))
+
+    def _begin(self, number: int) -> None:
+        self.turn = number
+
+    def _laid_out(self, slices: Tensor) -> Tensor:
+        """Lay out images as the filters are; labels, `(b, y, x)`, stay."""
+        if not self.channels_last or slices.ndim != 4:
+            return slices
+        return slices.contiguous(memory_format=torch.channels_last)
+
+
+def sampled(tomograms: Sequence[Tomogram]) -> list[np.ndarray]:
+    """Return a few normalised slices of each tomogram, evenly spread."""
+    found = []
+    for tomogram in tomograms:
+        source: Any = tomogram.volume.data
+        for z in np.unique(np.linspace(0, len(source) - 1, SAMPLED).round().astype(int)):
+            plane = torch.from_numpy(np.array(source[int(z)], np.float32))
+            found.append(tomogram.normalise(plane[None, None, None]).numpy())
+    return found

@@ -1,0 +1,170 @@
+"""From labels to measured surfaces of one tomogram: what the task asks for, and the steps in their order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from cryoexp.errors import ConfigError
+from cryoexp.inference.whole import Tomogram
+from cryoexp.io.mesh import unit_length
+from cryoexp.io.mesh_files import check_format
+from cryoexp.progress import console
+from cryoexp.tasks.segment.components import remove_small
+from cryoexp.tasks.segment.volume_files import KINDS, share_of
+from cryoexp.tasks.surface.filopodia import Filopodia, measure_filopodia
+from cryoexp.tasks.surface.mesh_products import Written, write_surfaces
+from cryoexp.tasks.surface.protrusions import LARGEST
+from cryoexp.tasks.surface.surfaces import Rule, Surface, Surfaces, make_surfaces
+from cryoexp.tasks.surface.units import table_unit
+from cryoexp.tasks.surface.volume import fill_cavities, fill_slices, smooth_z
+
+ANGSTROM_PER_NM = 10.0
+SOURCES = ("probability", "labels")
+CELL = 1  # class that bounds a cell with filopodia
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of the answers of the network.
+
+    Args:
+        rule: of the volume step and of surfaces; its level is that of the learned threshold.
+        source: probability or labels: what surfaces are laid through.
+        formats: of mesh files.
+        unit: of mesh files and tables, nm or angstrom.
+        filopodia: ``opening`` and ``least`` in nm, see `measure_filopodia`; None: not looked for.
+        probabilities: float16, percent or none: how they are written.
+
+    Raises:
+        ConfigError: an impossible value.
+    """
+
+    rule: Rule
+    source: str
+    formats: Sequence[str]
+    unit: str
+    filopodia: Mapping[str, float] | None
+    probabilities: str
+
+    def __post_init__(self) -> None:
+        unit_length(self.unit)
+        for name in self.formats:
+            check_format(name)
+        if self.source not in SOURCES:
+            raise ConfigError(f"task.surface_from={self.source}: choose one of {', '.join(SOURCES)}")
+        if self.probabilities not in KINDS:
+            raise ConfigError(f"task.probabilities={self.probabilities}: choose one of {', '.join(KINDS)}")
+        if self.source == "probability" and self.probabilities == "none":
+            raise ConfigError("task.probabilities=none has nothing for task.surface_from=probability. Give =labels")
+        if self.source == "probability" and self.rule.z_rule == "or":
+            raise ConfigError("task.surface.z_rule=or is a rule for labels. Give task.surface_from=labels")
+        if self.filopodia is not None and (
+            set(self.filopodia) != {"opening", "least"} or not min(self.filopodia.values()) > 0
+        ):
+            raise ConfigError(f"task.filopodia={dict(self.filopodia)}: give opening and least in nm, or null")
+
+
+def make_recipe(
+    surface: Mapping[str, Any], source: str, formats: Any, unit: str, filopodia: Any, probabilities: str
+) -> Recipe:
+    """Make a recipe from the keys of the task; see `Recipe`.
+
+    Raises:
+        ConfigError: see `Recipe` and `cryoexp.tasks.surface.surfaces.Rule`; a key that is none of these.
+    """
+    try:
+        rule = Rule(**surface)
+    except TypeError as error:
+        raise ConfigError(f"task.surface={dict(surface)}: {error}") from None
+    names = [formats] if isinstance(formats, str) else [str(name) for name in formats]
+    return Recipe(rule, source, names, unit, None if filopodia is None else dict(filopodia), probabilities)
+
+
+def clean(labels: np.ndarray, rule: Rule, classes: int) -> None:
+    """Smooth labels along z, fill holes and drop small components, in place.
+
+    Args:
+        labels: `(z, y, x)` class numbers, may be mapped.
+        rule: how; voxels are those of the volume.
+        classes: how many, background among them.
+    """
+    if rule.z_sigma or rule.z_rule != "half":
+        labels[:] = smooth_z(labels, rule.z_sigma, rule.z_rule)
+    fill_cavities(labels, rule.cavities)
+    if rule.slice_holes:
+        fill_slices(labels, rule.slice_holes)
+    remove_small(labels, rule.minimum, classes, rule.connectivity)
+
+
+def surfaces_of(
+    labels: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    thresholds: Sequence[float],
+    tomogram: Tomogram,
+    classes: Sequence[str],
+    recipe: Recipe,
+) -> Surfaces:
+    """Make the surfaces of all classes.
+
+    Args:
+        labels: `(z, y, x)` after `clean`.
+        probabilities: as written, by class; not needed for surfaces of labels.
+        thresholds: of the classes but the background.
+        tomogram: its voxel size and origin.
+        classes: their names, background first.
+        recipe: how.
+    """
+    size, origin, rule = tomogram.volume.voxel_size, tomogram.volume.origin, recipe.rule
+    if recipe.source == "labels":
+        done = replace(rule, z_sigma=0.0, z_rule="half", cavities=0, slice_holes=0)  # by `clean`
+        return make_surfaces(labels, size, origin, done, "labels", dict(enumerate(classes[1:], start=1)))
+    components: list[Surface] = []
+    facts: dict[str, Any] = {}
+    for name, threshold in zip(classes[1:], thresholds, strict=True):
+        given = share_of(np.asarray(probabilities[name]))
+        made = make_surfaces(given, size, origin, replace(rule, level=threshold), "probability", {1: name})
+        components += made.components
+        facts |= {f"{key}_{name}": value for key, value in made.facts.items()}
+    return Surfaces(components, facts)
+
+
+def write_measured(
+    surfaces: Surfaces, labels: np.ndarray, tomogram: Tomogram, name: str, recipe: Recipe, folder: Path
+) -> Written:
+    """Write mesh files, measurements and filopodia of one tomogram.
+
+    Args:
+        surfaces: of `surfaces_of`.
+        labels: `(z, y, x)` after `clean`.
+        tomogram: its name, voxel size and origin.
+        name: of the files.
+        recipe: what.
+        folder: that exists.
+    """
+    filopodia = _filopodia(labels, tomogram, recipe)
+    return write_surfaces(
+        surfaces, folder, name, recipe.formats, recipe.unit, source=tomogram.name, filopodia=filopodia
+    )
+
+
+def filled_cell(labels: np.ndarray) -> np.ndarray:
+    """Fill the membranes of a cell: what they enclose in a slice, where they are closed in it, `(z, y, x)` bool."""
+    return np.stack([ndimage.binary_fill_holes(plane == CELL) for plane in labels])
+
+
+def _filopodia(labels: np.ndarray, tomogram: Tomogram, recipe: Recipe) -> Filopodia | None:
+    if recipe.filopodia is None:
+        return None
+    size = tomogram.volume.voxel_size
+    opening, least = (recipe.filopodia[key] * ANGSTROM_PER_NM for key in ("opening", "least"))
+    if not 1 <= opening / size <= LARGEST:
+        console.print(
+            f"{tomogram.name}: filopodia not measured, task.filopodia.opening is {opening / size:g} voxels of "
+            f"{size:g} Å and has to be 1 to {LARGEST}"
+        )
+        return None
+    return measure_filopodia(filled_cell(labels), size, opening, least, tomogram.volume.origin, table_unit(recipe.unit))

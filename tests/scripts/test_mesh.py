@@ -1,0 +1,84 @@
+"""scripts/mesh.py: label volumes and probabilities to mesh files in nm."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import trimesh
+
+from cryoexp.errors import ConfigError, DataError
+from cryoexp.io.mrc import Volume, write_volume
+from cryoexp.tasks.surface.command import make_meshes
+
+
+def balls():
+    """Two balls of 20 voxels in diameter, classes 1 and 2."""
+    grid = np.moveaxis(np.indices((26, 28, 56)), 0, -1)
+    labels = np.zeros(grid.shape[:3], np.uint8)
+    for number, x in ((1, 13.4), (2, 41.3)):
+        labels[np.linalg.norm(grid - (12.6, 13.7, x), axis=-1) <= 10] = number
+    return labels
+
+
+@pytest.fixture
+def cell(tmp_path):
+    path = tmp_path / "cell.mrc"
+    write_volume(path, Volume(balls(), 50.0, (1000.0, 0.0, -200.0)))  # balls of 100 nm
+    return path
+
+
+def test_a_ball_of_100_nm_measures_100_nm(cell, tmp_path):
+    make_meshes([f"input={cell}", f"output={tmp_path / 'out'}", "classes={2: ball}", "formats=[ply,stl]"])
+    for kind in ("ply", "stl"):
+        mesh = trimesh.load(tmp_path / "out" / f"cell__ball.{kind}", force="mesh")
+        assert mesh.is_watertight
+        np.testing.assert_allclose(mesh.extents, 100, rtol=0.02)
+        np.testing.assert_allclose(mesh.bounds.mean(0), np.array([41.3, 13.7, 12.6]) * 5 + [100, 0, -20], atol=1.5)
+    table = pd.read_csv(tmp_path / "out" / "cell__surfaces.csv")
+    assert table["name"].tolist() == ["ball_1"]
+    done = json.loads((tmp_path / "out" / "manifest.json").read_text())["volumes"][0]
+    assert (done["components"], done["kind"], done["voxel_size"]) == (1, "labels", 50.0)
+    assert {"cell__ball.ply", "cell__ball.stl", "cell__surfaces.csv"} <= set(done["files"])
+
+
+def test_floats_are_labels_if_all_are_whole_and_else_a_probability(tmp_path):
+    write_volume(tmp_path / "a.mrc", Volume(balls().astype(np.float32), 10.0))
+    write_volume(tmp_path / "b.mrc", Volume(np.float32(0.9) * (balls() > 0), 10.0))
+    make_meshes([f"input={tmp_path}/*.mrc", f"output={tmp_path / 'out'}", "unit=angstrom"])
+    names = {path.name for path in (tmp_path / "out").glob("*.ply")}
+    assert names == {"a__class_1.ply", "a__class_2.ply", "b__surface.ply"}
+    assert trimesh.load(tmp_path / "out" / "a__class_1.ply").extents == pytest.approx(200, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("formats=[vtk]", "vtk"),
+        ("kind=mask", "instances"),
+        ("classes=[0]", "from 1"),
+        ("level=2", "level=2"),
+        ("sigma=wide", "sigma=wide"),
+        ("unit=m", "unit=m"),
+        ("lambda=1", "lambda: no such key"),
+        ("voxel_size=-1", "voxel_size=-1"),
+        ("closed=maybe", "closed=maybe"),
+    ],
+)
+def test_bad_keys_are_refused_before_any_work(cell, tmp_path, given, said):
+    with pytest.raises(ConfigError, match=said):
+        make_meshes([f"input={cell}", f"output={tmp_path / 'out'}", given])
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_volumes_are_named_and_leave_nothing(cell, tmp_path):
+    write_volume(tmp_path / "empty.mrc", Volume(balls() * 0, 50.0))
+    write_volume(tmp_path / "half.mrc", Volume(balls() * np.float32(0.5), 50.0))
+    for name, given, said in (
+        ("empty", "minimum=1", "no component"),
+        ("half", "kind=labels", "kind=probability"),
+        ("cell", "minimum_nm3=1000000000", "no component"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}\.mrc.*{said}"):
+            make_meshes([f"input={tmp_path / name}.mrc", f"output={tmp_path / 'out'}", given])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,117 @@
+"""The whole surface step on bodies whose surface is known."""
+
+import numpy as np
+import pytest
+
+from cryoexp.errors import ConfigError, DataError
+from cryoexp.tasks.surface.analytic import bodies, placed
+from cryoexp.tasks.surface.surfaces import Rule, make_surfaces
+
+BODIES = bodies(10.0)
+VOXEL, ORIGIN = 50.0, (1000.0, -300.0, 20.0)  # Å
+
+
+def ball(shape, centre, radius):
+    return np.linalg.norm(np.moveaxis(np.indices(shape), 0, -1) - np.array(centre), axis=-1) <= radius
+
+
+@pytest.mark.parametrize("decimate", [1.0, 0.3])
+@pytest.mark.parametrize("name", BODIES)
+def test_area_volume_and_place_of_analytic_bodies(name, decimate):
+    body = BODIES[name]
+    mask, distance = placed(body, seed=3)
+    (surface,) = make_surfaces(mask, VOXEL, ORIGIN, Rule(decimate=decimate)).components
+    mesh = surface.mesh
+    assert mesh.is_watertight
+    assert mesh.euler_number == body.euler
+    assert mesh.area == pytest.approx(body.area * VOXEL**2, rel=0.02 if name == "torus" else 0.01)
+    assert mesh.volume == pytest.approx(body.volume * VOXEL**3, rel=0.01)
+    off = np.abs(distance((mesh.triangles_center - ORIGIN) / VOXEL))
+    assert (off * mesh.area_faces).sum() / mesh.area < 0.2
+    assert surface.steps["voxels"] == mask.sum()
+
+
+def test_a_touching_pair_is_one_mask_and_two_instances():
+    one, two = (ball((30, 30, 50), (15, 15, x), 10) for x in (15, 35))
+    assert (one & two).sum() == 1  # they share a voxel
+    pair = np.where(two, 2, one).astype(np.uint8)
+    (mask,) = make_surfaces(pair > 0, VOXEL).components
+    assert (mask.mesh.body_count, mask.mesh.euler_number) == (1, 2)
+    apart = make_surfaces(pair, VOXEL, kind="instances").components
+    assert [surface.name for surface in apart] == ["object_1", "object_2"]
+    for surface in apart:
+        assert (surface.mesh.body_count, surface.mesh.euler_number) == (1, 2)
+        assert surface.mesh.volume == pytest.approx(4 / 3 * np.pi * 500.0**3, rel=0.01)
+
+
+def test_a_soft_probability_gives_its_level_set():
+    centre, radius = np.array([15.3, 14.8, 15.1]), 10.0
+    away = np.linalg.norm(np.moveaxis(np.indices((31,) * 3), 0, -1) - centre, axis=-1)
+    soft = 1 / (1 + np.exp((away - radius) / 0.8))
+    (surface,) = make_surfaces(soft, 1.0, kind="probability", classes={1: "membrane"}).components
+    off = np.linalg.norm(surface.mesh.vertices[:, ::-1] - centre, axis=1) - radius
+    assert np.abs(off).mean() < 0.03
+    assert surface.mesh.volume == pytest.approx(4 / 3 * np.pi * 1000, rel=0.01)
+    assert surface.name == "membrane_1"
+
+
+def test_a_thin_shell_keeps_both_sides():
+    shell = ball((30, 30, 30), (15, 15, 15), 10) & ~ball((30, 30, 30), (15, 15, 15), 8.5)
+    (surface,) = make_surfaces(shell, 1.0).components
+    assert surface.mesh.body_count == 2
+    assert surface.mesh.is_watertight
+    (filled,) = make_surfaces(shell, 1.0, rule=Rule(cavities=10_000)).components
+    assert filled.mesh.body_count == 1
+    assert filled.mesh.volume == pytest.approx(4 / 3 * np.pi * 1000, rel=0.01)
+
+
+def test_components_are_sorted_by_class_and_size_and_small_ones_left_out():
+    labels = np.zeros((30, 40, 60), np.int8)
+    labels[ball(labels.shape, (14, 15, 12), 6)] = 2
+    labels[ball(labels.shape, (14, 15, 40), 9)] = 2
+    labels[ball(labels.shape, (8, 34, 55), 4)] = 1
+    labels[0, 0, 0] = 1
+    made = make_surfaces(labels, 1.0, classes={1: "a", 2: "b"})
+    assert made.names == ["a_1", "b_1", "b_2"]
+    assert [round(mesh.bounds.mean(0)[0]) for mesh in made.meshes] == [55, 40, 12]
+    table = made.table()
+    assert list(table["class"]) == ["a", "b", "b"]
+    assert (table["faces"] == [len(mesh.faces) for mesh in made.meshes]).all()
+    assert make_surfaces(labels, 1.0, rule=Rule(minimum=0), classes={1: "a"}).names == ["a_1", "a_2"]
+    assert not make_surfaces(labels * 0, 1.0).components
+
+
+def test_surfaces_close_at_the_border_or_end_there():
+    cut = ball((20, 30, 30), (0, 15, 15), 10)
+    (closed,) = make_surfaces(cut, 1.0).components
+    assert closed.mesh.is_watertight
+    (ended,) = make_surfaces(cut, 1.0, rule=Rule(closed=False)).components
+    assert not ended.mesh.is_watertight
+    assert ended.mesh.area == pytest.approx(2 * np.pi * 100, rel=0.03)
+    assert ended.mesh.bounds[0, 2] == pytest.approx(0, abs=0.05)
+    assert ended.mesh.area < closed.mesh.area
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"z_rule": "and"}, "half, or"),
+        ({"level": 1.0}, "level"),
+        ({"decimate": 0.0}, "decimate"),
+        ({"sigma": -1}, "sigma"),
+    ],
+)
+def test_impossible_rules_are_refused(change, said):
+    with pytest.raises(ConfigError, match=said):
+        Rule(**change)
+
+
+def test_wrong_volumes_are_refused():
+    with pytest.raises(DataError, match="kind=probability"):
+        make_surfaces(np.random.default_rng(0).random((4, 4, 4)), 1.0)
+    with pytest.raises(DataError, match=r"\(4, 4\)"):
+        make_surfaces(np.ones((4, 4), int), 1.0)
+    with pytest.raises(DataError, match="from 0"):
+        make_surfaces(np.full((4, 4, 4), -1), 1.0)
+    with pytest.raises(ConfigError, match="labels, instances, probability"):
+        make_surfaces(np.ones((4, 4, 4), int), 1.0, kind="mask")
