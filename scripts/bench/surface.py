@@ -122,12 +122,22 @@ def scene(shape: list[int], rng: np.random.Generator) -> np.ndarray:
     size = np.array(shape)
     for _ in range(VESICLES):
         radius = rng.uniform(8, min(25, size.min() / 5))
-        stamp(mask, rng.uniform(0.25, 0.75, 3) * size, np.zeros(3), radius, radius - 3)
+        stamp(mask, free(mask, radius + 2, rng), np.zeros(3), radius, radius - 3)
     for _ in range(TUBES):
         direction = rng.normal(size=3) * [0.2, 1, 1]
         direction *= min(60, size.min() / 5) / np.linalg.norm(direction)
         stamp(mask, rng.uniform(0.25, 0.75, 3) * size, direction, rng.uniform(3, 8), -1)
     return mask
+
+
+def free(mask: np.ndarray, reach: float, rng: np.random.Generator) -> np.ndarray:
+    """A place in the cell with nothing around it, or after 50 tries the last that was tried."""
+    for _ in range(50):
+        place = rng.uniform(0.2, 0.8, 3) * mask.shape
+        z, y, x = (slice(max(0, int(c - reach)), int(c + reach) + 1) for c in place)
+        if not mask[z, y, x].any():
+            break
+    return place
 
 
 def stamp(mask: np.ndarray, centre: np.ndarray, arm: np.ndarray, outer: float, inner: float) -> None:

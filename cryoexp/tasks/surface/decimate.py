@@ -6,10 +6,12 @@ import numpy as np
 import trimesh
 from scipy.spatial import KDTree
 
+from cryoexp.tasks.surface.repair import split
+
 SAMPLES = 20_000  # points on each surface, at most
 FEWEST = 64  # faces that a mesh keeps
 NEAR = 16  # triangles that are looked at from a point: those with the nearest middles
-DIFFERENT = 2.0  # times the tries grow where a decimation changed the topology
+MORE = 2.0  # times as many are kept where a decimation changed the topology
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,26 @@ class Deviation:
 def decimate(mesh: trimesh.Trimesh, share: float, seed: int = 0) -> tuple[trimesh.Trimesh, Deviation]:
     """Return a mesh with fewer triangles, by quadric error (Garland & Heckbert 1997; fast-simplification, MIT).
 
-    Where that would change the Euler number or open a closed mesh, more triangles are kept, at last all.
+    Body by body; where that would change the Euler number of one or open it, more of its triangles are kept, at last
+    all.
 
     Args:
         mesh: x, y, z.
-        share: of the triangles to keep, above 0 to 1; at least 64 are kept.
+        share: of the triangles to keep, above 0 to 1; at least 64 of each body are kept.
         seed: of the points that the deviation is measured at.
     """
-    fine = len(mesh.faces)
-    target = max(FEWEST, round(share * fine))
-    while target < fine:
-        made = simplified(mesh, target)
-        if (made.euler_number, made.is_watertight) == (mesh.euler_number, mesh.is_watertight):
-            return made, deviation(made, mesh, seed)
-        target = int(target * DIFFERENT)
-    return mesh, Deviation(0.0, 0.0, 0.0)
+    parts = [_fewer(part, share) for part in split(mesh)]
+    first = np.cumsum([0, *(len(points) for points, _ in parts)])
+    faces = [triangles + start for (_, triangles), start in zip(parts, first, strict=False)]
+    made = trimesh.Trimesh(np.concatenate([points for points, _ in parts]), np.concatenate(faces), process=False)
+    if len(made.faces) == len(mesh.faces):
+        return mesh, Deviation(0.0, 0.0, 0.0)
+    return made, deviation(made, mesh, seed)
 
 
 def simplified(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     """Return a mesh of about so many triangles, whatever becomes of its holes and handles: to be looked at."""
-    import fast_simplification
-
-    points, triangles = fast_simplification.simplify(
-        np.asarray(mesh.vertices, np.float64),
-        np.asarray(mesh.faces, np.int32),
-        target_count=faces,
-        preserve_border=True,
-    )[:2]
+    points, triangles = _quadric(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32), faces)
     made = trimesh.Trimesh(points, triangles, process=False)
     made.remove_unreferenced_vertices()
     return made
@@ -92,3 +87,31 @@ def points_on(mesh: trimesh.Trimesh, seed: int = 0) -> np.ndarray:
     u, v = rng.random((2, count, 1))
     root = np.sqrt(u)
     return (1 - root) * corners[:, 0] + root * (1 - v) * corners[:, 1] + root * v * corners[:, 2]
+
+
+def _fewer(mesh: trimesh.Trimesh, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces of one body, decimated."""
+    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
+    before, target = _topology(faces), max(FEWEST, round(share * len(faces)))
+    while target < len(faces):
+        points, made = _quadric(vertices, faces, target)
+        if _topology(made) == before:
+            used, new = np.unique(made, return_inverse=True)
+            return points[used], new.reshape(-1, 3)
+        target = int(target * MORE)
+    return vertices, faces
+
+
+def _quadric(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    import fast_simplification  # here: only what decimates needs it
+
+    points, triangles = fast_simplification.simplify(vertices, faces, target_count=count, preserve_border=True)[:2]
+    return points, triangles
+
+
+def _topology(faces: np.ndarray) -> tuple[int, bool]:
+    """Euler number, and whether every edge has two faces."""
+    ends = np.sort(np.concatenate([faces[:, :2], faces[:, 1:], faces[:, ::2]]).astype(np.int64), axis=1)
+    count = np.unique(ends[:, 0] << 32 | ends[:, 1], return_counts=True)[1]
+    corners = int(np.count_nonzero(np.bincount(faces.ravel())))
+    return corners - len(count) + len(faces), bool((count == 2).all())

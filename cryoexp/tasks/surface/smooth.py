@@ -4,6 +4,8 @@ import numpy as np
 import trimesh
 from scipy.sparse import coo_matrix, csr_matrix, diags
 
+from cryoexp.io.mesh import Mesh
+
 LAMBDA, NU = 0.5, 0.53  # shrink by the one, swell by the other: 1/λ - 1/ν = 0.113, the pass band of Taubin (1995)
 FURTHEST = 0.25  # of the unit: the furthest that `keep_volume` moves a vertex
 
@@ -36,7 +38,8 @@ def keep_volume(mesh: trimesh.Trimesh, volume: float, unit: float) -> tuple[trim
     """
     made, moved = mesh.copy(), 0.0
     for _ in range(2):  # the second takes up what curvature left
-        step = float((volume - made.volume) / made.area)
+        now = Mesh(np.asarray(made.vertices), np.asarray(made.faces))  # trimesh would take all moments
+        step = (volume - now.volume()) / now.area()
         step = float(np.clip(moved + step, -FURTHEST * unit, FURTHEST * unit)) - moved
         made.vertices = np.asarray(made.vertices) + step * np.asarray(normals(made))
         moved += step
