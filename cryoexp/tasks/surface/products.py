@@ -21,10 +21,10 @@ from cryoexp.tasks.segment.components import find_components
 from cryoexp.tasks.segment.curves import precision_recall
 from cryoexp.tasks.segment.figures import draw_overlays, draw_precision_recall
 from cryoexp.tasks.segment.labelling import decide
-from cryoexp.tasks.segment.products import AVERAGE, PAGED, showcase
+from cryoexp.tasks.segment.products import AVERAGE, PAGED, labels_of
 from cryoexp.tasks.segment.scores import confusion, mean_scores, voxel_scores
 from cryoexp.tasks.segment.volume_files import LABELS, VolumeFiles, file_name, file_names
-from cryoexp.tasks.showcase import Showcase
+from cryoexp.tasks.showcase import Showcase, show_classes
 from cryoexp.tasks.surface.accuracy import joined, surface_error, true_surface
 from cryoexp.tasks.surface.figures import draw_panels
 from cryoexp.tasks.surface.histograms import draw_histograms
@@ -151,7 +151,7 @@ def write_table(tables: Sequence[pd.DataFrame], folder: Path) -> None:
 
 def show(tomogram: Tomogram, folder: Path, classes: Sequence[str]) -> Showcase:
     """Show the middle slice of a test tomogram and its labels as masks."""
-    return showcase(tomogram, folder / "predictions", classes)
+    return show_classes(tomogram.name, tomogram.volume.data, labels_of(tomogram, folder / "predictions"), classes)
 
 
 def _compare(labels: np.ndarray, tomogram: Tomogram, classes: int) -> np.ndarray:
