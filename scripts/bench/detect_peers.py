@@ -50,6 +50,7 @@ from cryoexp.tasks.detect.peers.tuning import Course, Peer, Row, judged
 from cryoexp.tasks.detect.peers.turned import template_matching
 
 METHODS = ("run", "original", "blobs", "templates")
+WORKER = Path(__file__).with_name("deepfinder_worker.py")
 WIDTH = 150  # of the table, where the output goes to a file
 LIMITS = (
     "what a method runs with was chosen on the validation tomograms, which are few",
@@ -145,8 +146,9 @@ def peers(given: Settings, task: Detect, data: Any, scratch: Path) -> list[Peer]
         else:
             raise ConfigError("methods=templates is for simulated tomograms, whose structures are known; leave it out")
     if given.deepfinder is not None:
-        (scratch / "deepfinder").mkdir()
-        budget = DeepFinder(given.deepfinder, scratch / "deepfinder", given.minutes, given.epochs, given.steps)
+        folder = scratch / "deepfinder"
+        folder.mkdir()
+        budget = DeepFinder(given.deepfinder, folder, given.minutes, given.epochs, given.steps, WORKER)
         train, val = (judged(tomograms_of(data, split)) for split in ("train", "val"))
         made.append(deepfinder(budget, train, val, radii))
     return made

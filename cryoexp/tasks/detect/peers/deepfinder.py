@@ -26,6 +26,7 @@ from cryoexp.tasks.detect.peers.tuning import Judged, Peer, balls, processor_sec
 INSTALL = "python3.11 -m venv deepfinder && deepfinder/bin/pip install cryoet-deepfinder"
 RADII = (0.7, 1.0)  # of the clustering, as a share of the mean radius of the classes
 PATCH, BATCH, VALIDATION, SHIFT = 48, 8, 5, 13  # voxels; patches; batches; voxels
+WINDOW = 96  # voxels, of whole tomograms: its windows overlap by 55
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class DeepFinder:
         minutes: after which training is stopped; the weights written last are used.
         epochs: of the training.
         steps: batches in each.
+        worker: script that stands for its programs, run by ``python``; None: they are there themselves.
     """
 
     python: str
@@ -45,6 +47,7 @@ class DeepFinder:
     minutes: float
     epochs: int
     steps: int
+    worker: Path | None = None
 
     def run(self, program: str, *words: object, seconds: float | None = None) -> bool:
         """Run one of its programs, and tell whether it ended in time.
@@ -53,13 +56,15 @@ class DeepFinder:
             ConfigError: there is no such program.
             DataError: it failed.
         """
-        path = Path(self.python).expanduser().absolute().with_name(program)
+        python = Path(self.python).expanduser().absolute()
+        path = python if self.worker else python.with_name(program)
+        start = [str(python), "-I", str(self.worker), program] if self.worker else [str(path)]
         if not path.is_file():
             raise ConfigError(f"deepfinder={self.python}: {path} is not there. To make such an environment: {INSTALL}")
         given: dict[str, Any] = {"cwd": self.folder, "env": os.environ | {"QT_QPA_PLATFORM": "offscreen"}}
         try:
             done = subprocess.run(
-                [str(path), *map(str, words)], capture_output=True, text=True, check=False, timeout=seconds, **given
+                [*start, *map(str, words)], capture_output=True, text=True, check=False, timeout=seconds, **given
             )
         except OSError as error:
             raise ConfigError(f"deepfinder={self.python}: {program} does not run ({error})") from None
@@ -189,7 +194,7 @@ def export(program: DeepFinder, tomogram: Tomogram) -> Path:
 def segment(program: DeepFinder, tomogram: Tomogram, weights: Path, classes: int) -> tuple[Path, tuple[int, ...]]:
     """Label a tomogram; return the file of its label map, and its shape."""
     source, labels = export(program, tomogram), program.folder / f"{tomogram.name}_labels.mrc"
-    program.run("segment", "-t", source, "-w", weights, "-c", classes, "-p", PATCH, "-o", labels)
+    program.run("segment", "-t", source, "-w", weights, "-c", classes, "-p", WINDOW, "-o", labels)
     return labels, tuple(tomogram.volume.data.shape)
 
 
