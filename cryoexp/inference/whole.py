@@ -99,14 +99,16 @@ class Way:
         return max(1, min(self.batch_size, AT_ONCE // voxels))
 
 
-def probability_slabs(predict: Predict, tomogram: Tomogram, way: Way, scratch: Path) -> Slabs:
+def probability_slabs(predict: Predict, tomogram: Tomogram, way: Way, scratch: Path, confined: bool = True) -> Slabs:
     """Yield the probabilities of all classes from top to bottom: first slice, and `(k, dz, y, x)` float32.
 
     Args:
         predict: maps `(b, c, z, y, x)` normalised windows to `(b, k, z, y, x)` probabilities, the background first.
-        tomogram: to go over; outside its region of interest everything is background.
+        tomogram: to go over; windows without a voxel of its region of interest are not computed.
         way: how.
         scratch: folder for what has to wait on the disk, where several axes are averaged.
+        confined: whether everything outside the region of interest becomes background. Else voxels just outside have
+            what the windows that reach into the region say of them, faded where others would be blended in.
     """
     averaged = turned(lambda given: predict(tomogram.normalise(given)), way.tta, depth=way.depth)  # type: ignore[arg-type]
     source: Any = tomogram.volume.data
@@ -119,7 +121,7 @@ def probability_slabs(predict: Predict, tomogram: Tomogram, way: Way, scratch: P
         slabs = start(advance)
         if step != 1:
             slabs = rescale_slabs(slabs, tomogram.volume.data.shape, step)
-        yield from slabs if tomogram.roi is None else confine(slabs, tomogram.roi)
+        yield from slabs if tomogram.roi is None or not confined else confine(slabs, tomogram.roi)
 
 
 def _over_volume(

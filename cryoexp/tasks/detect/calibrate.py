@@ -38,14 +38,24 @@ def choose_thresholds(task: "Detect", answers: Sequence[tuple[Tomogram, Answer]]
     return max(found, key=lambda one: np.nan_to_num(one.f1, nan=-1))
 
 
-def describe_choice(chosen: Choice, given: float | None) -> str:
-    """Say what was chosen."""
+def describe_choice(chosen: Choice, used: Sequence[float], given: float | None) -> str:
+    """Say what was chosen, or why nothing was.
+
+    Args:
+        chosen: see `choose_thresholds`.
+        used: thresholds of mask, centres and score that the task has now.
+        given: score threshold of the config, which goes first.
+    """
     if not np.isfinite(chosen.f1):
-        return "thresholds: none, validation has no particle or nothing was found"
-    used = "" if given is None else f"; not used, task.score_threshold={given:g}"
+        mask, center, score = used
+        return (
+            "thresholds: not chosen, validation has no particle or nothing was found; "
+            f"mask {mask:.2f}, centres {center:.2f}, score {score if given is None else given:.3f}"
+        )
+    instead = "" if given is None else f"; not used, task.score_threshold={given:g}"
     return (
         f"thresholds of best F1 on validation: mask {chosen.mask:.2f}, centres {chosen.center:.2f}, score "
-        f"{chosen.score:.3f} (F1 {chosen.f1:.3f}){used}"
+        f"{chosen.score:.3f} (F1 {chosen.f1:.3f}){instead}"
     )
 
 

@@ -131,8 +131,9 @@ def check_crowd(neighbours: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: as said.
     """
-    if set(neighbours) != {"count", "distance"} or neighbours["count"] < 0 or neighbours["distance"] < 0:
-        raise ConfigError(f"task.neighbours={dict(neighbours)}: give count and distance (Å), both from 0 on")
+    fit = isinstance(neighbours, Mapping) and set(neighbours) == {"count", "distance"}
+    if not fit or neighbours["count"] < 0 or neighbours["distance"] < 0:
+        raise ConfigError(f"task.neighbours={neighbours}: give count and distance (Å), both from 0 on")
 
 
 def in_crowds(found: Found, neighbours: Mapping[str, Any], voxel_size: float) -> Found:

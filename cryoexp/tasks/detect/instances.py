@@ -6,7 +6,7 @@ a watershed on the centre map, flooded from the peaks, draws the borders between
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import ndimage
@@ -50,9 +50,9 @@ class Rule:
     connectivity: int
 
     def __post_init__(self) -> None:
-        for key, known in (("split", ("watershed", "nearest")), ("orphans", ("keep", "drop"))):
-            if getattr(self, key) not in known:
-                raise ConfigError(f"{key}={getattr(self, key)}: choose {' or '.join(known)}")
+        for key, known in (("maxima", Maxima), ("split", Split), ("orphans", Orphans)):
+            if getattr(self, key) not in get_args(known):
+                raise ConfigError(f"{key}={getattr(self, key)}: choose {' or '.join(get_args(known))}")
         if self.connectivity not in (6, 26) or self.mask_threshold <= 0 or self.radius < 0:
             raise ConfigError(
                 f"connectivity={self.connectivity}, mask_threshold={self.mask_threshold}, radius={self.radius}: "
@@ -134,11 +134,6 @@ def keep_some(numbers: np.ndarray, count: int, keep: np.ndarray) -> None:
         raise DataError(f"{len(keep)} decisions for {count} particles")
     for plane in numbers:
         _renumber(plane, new)
-
-
-def smallest_type(count: int) -> np.dtype:
-    """Return the type of numbers in a file: uint16 as far as it goes, else uint32."""
-    return np.dtype(np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32)
 
 
 def _components(mask: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:

@@ -37,5 +37,13 @@ def check_keys(
             raise ConfigError(f"task.{key}={list(values)}: give one number between 0 and 1, or several to choose from")
     if not match > 0:
         raise ConfigError(f"task.match={match}: give a share of the radius above 0")
-    if near is not None and (set(near) != {"mask", "between"} or len(near["between"]) != 2):
-        raise ConfigError(f"task.near={dict(near)}: give mask=<file or pattern> and between=[least, largest], in Å")
+    fit = isinstance(near, Mapping) and set(near) == {"mask", "between"} and _rising(near["between"])
+    if near is not None and not fit:
+        raise ConfigError(f"task.near={near}: give mask=<file or pattern> and between=[least, largest], in Å from 0 on")
+
+
+def _rising(given: Any) -> bool:
+    """Whether these are two numbers from 0 on, the second not below the first."""
+    if not isinstance(given, Sequence) or len(given) != 2 or not all(isinstance(n, int | float) for n in given):
+        return False
+    return bool(0 <= given[0] <= given[1] < float("inf"))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -114,7 +115,8 @@ class Detect(Task):
         self.map_loss = make_loss(mask_loss, center_loss, center_share)
         self.window, self.overlap, self.tta = window, overlap, tta
         self.way(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
-        self.grid = [(float(m), float(c)) for m in mask_thresholds for c in center_thresholds]
+        self.choices = [[float(value) for value in each] for each in (mask_thresholds, center_thresholds)]
+        self.grid = [(mask, center) for mask, center in product(*self.choices)]
         self.separating = Separating(
             *self.grid[len(self.grid) // 2], min_volume, peak_distance, maxima, split, orphans, connectivity
         )
@@ -192,9 +194,9 @@ class Detect(Task):
                 answers.append((tomogram, self.answer_on(tomogram, way, Path(scratch) / str(number))))
             chosen = choose_thresholds(self, answers)
         self.curve = chosen.curve
-        values = [chosen.mask, chosen.center, chosen.score if np.isfinite(chosen.score) else 0.25]
-        self.thresholds.copy_(torch.tensor(values))
-        return [describe_choice(chosen, self.given_score)]
+        if np.isfinite(chosen.f1):
+            self.thresholds.copy_(torch.tensor([chosen.mask, chosen.center, chosen.score]))
+        return [describe_choice(chosen, self.thresholds.tolist(), self.given_score)]
 
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
         """Find particles in the test tomograms as wholes, write everything, and score it."""
@@ -221,9 +223,12 @@ class Detect(Task):
         return Way((z, y, x), self.overlap, "z", tta, False, 0, batch_size, device)
 
     def answer_on(self, tomogram: Tomogram, way: Way, scratch: Path) -> Answer:
-        """Apply the network to a tomogram; the answer is in files of the folder, and lasts as long as they do."""
+        """Apply the network to a tomogram; the answer is in files of the folder, and lasts as long as they do.
+
+        Beside a region of interest the maps go on, or a particle that it cuts would have its peak on the cut.
+        """
         slabs = probability_slabs(
-            lambda given: all_channels(self(given).float(), self.center_loss), tomogram, way, scratch
+            lambda given: all_channels(self(given).float(), self.center_loss), tomogram, way, scratch, confined=False
         )
         return collect(slabs, tomogram.volume.data.shape, len(self.info.classes) - 1, scratch)
 
@@ -249,8 +254,10 @@ class Detect(Task):
 
     @property
     def learned_separating(self) -> Separating:
-        """With the thresholds that validation chose."""
-        mask, center, _ = self.thresholds.tolist()
+        """With the thresholds that validation chose; where a key has one number, maybe given since, with that."""
+        learned = self.thresholds.tolist()[:2]
+        pairs = zip(self.choices, learned, strict=True)
+        mask, center = (given[0] if len(given) == 1 else chosen for given, chosen in pairs)
         return self.separating.at(mask, center)
 
     @property

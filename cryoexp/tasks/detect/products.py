@@ -19,6 +19,7 @@ from cryoexp.tasks.base import Scores
 from cryoexp.tasks.detect.figures import draw_centre_errors, draw_precision_recall
 from cryoexp.tasks.detect.finding import Found, beside
 from cryoexp.tasks.detect.measure import Measured, challenge_scores, class_confusion, pooled, write_table
+from cryoexp.tasks.detect.outliers import inside
 from cryoexp.tasks.detect.pick_files import Frame, write_pick_files
 from cryoexp.tasks.detect.view import class_scene, verdict_scene
 from cryoexp.tasks.folders import run_folders
@@ -83,6 +84,8 @@ def write_new(task: "Detect", tomograms: Sequence[Tomogram], way: Way, folder: P
         with TemporaryDirectory(dir=folder) as scratch:
             found = task.find(task.answer_on(tomogram, way, Path(scratch)), task.learned_separating, size)
         found = found.take((found.table["score"] >= task.least_score).to_numpy())
+        if tomogram.roi is not None:
+            found = found.take(inside(found.centres, tomogram.roi))
         if structure is not None and task.near is not None:
             found = beside(found, structure, tuple(task.near["between"]), size)
         write_instances(found.numbers, tomogram, folder)

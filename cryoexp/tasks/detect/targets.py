@@ -33,11 +33,6 @@ class Extents(NamedTuple):
     voxels: np.ndarray
 
 
-def binary_mask(instances: np.ndarray) -> np.ndarray:
-    """Return 1 where a particle is, 0 elsewhere: `(..., z, y, x)` numbers to float32 of the same shape."""
-    return (np.asarray(instances) > 0).astype(np.float32)
-
-
 def edge_map(instances: np.ndarray) -> np.ndarray:
     """Return the original's centre map: distance to the edge over the largest of the particle.
 
@@ -125,17 +120,6 @@ def gaussian_map(
             values = np.where(squared <= (4 * width) ** 2, np.exp(-squared / (2 * width**2)), 0)
             filled[z, y, x] = np.maximum(filled[z, y, x], values)
     return filled
-
-
-def split_classes(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give every class a channel of its own: `(z, y, x)` values to `(classes, z, y, x)`, 0 where it is another.
-
-    Args:
-        values: of `binary_mask`, `edge_map` or `centre_map`.
-        labels: `(z, y, x)` class numbers, background 0.
-        classes: how many, without the background.
-    """
-    return np.stack([np.where(labels == number, values, 0) for number in range(1, classes + 1)])
 
 
 def extents(instances: np.ndarray) -> Extents:

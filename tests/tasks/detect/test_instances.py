@@ -6,7 +6,7 @@ from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
 from cryoexp.errors import ConfigError, DataError
-from cryoexp.tasks.detect.instances import ORIGINAL, Rule, find_instances, keep_some, smallest_type
+from cryoexp.tasks.detect.instances import ORIGINAL, Rule, find_instances, keep_some
 from cryoexp.tasks.detect.peaks import SLAB
 from cryoexp.tasks.detect.picks import measure_picks
 
@@ -217,10 +217,11 @@ def test_some_are_taken_out():
     assert numbers.tolist() == [[[0, 1, 0], [0, 2, 2]]]
     with pytest.raises(DataError, match="3 decisions for 4"):
         keep_some(numbers, 4, np.ones(3, bool))
-    assert (smallest_type(65535), smallest_type(65536)) == (np.dtype("uint16"), np.dtype("uint32"))
 
 
 def test_what_is_refused():
+    with pytest.raises(ConfigError, match="maxima=all: choose regional or strict"):
+        rule(maxima="all")
     with pytest.raises(ConfigError, match="watershed or nearest"):
         rule(split="flood")
     with pytest.raises(ConfigError, match="connectivity=18"):

@@ -1,19 +1,26 @@
 """The task on tiny tomograms: from training to files, and on new data."""
 
 import json
+from types import SimpleNamespace
 
 import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
 import starfile
+import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from cryoexp.errors import ConfigError
 from cryoexp.evaluate import evaluate
+from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import Volume, write_volume
 from cryoexp.predict import predict
 from cryoexp.run import run
+from cryoexp.tasks.detect.answer import Answer
+from cryoexp.tasks.detect.finding import check_crowd
+from cryoexp.tasks.detect.keys import check_keys
+from cryoexp.tasks.detect.products import write_new
 from tests.data.test_tomograms import SMALL
 from tests.tasks.whole import check_ignored_voxels_have_no_influence, check_patches_have_numbers_of_their_own, made
 
@@ -112,8 +119,76 @@ def test_what_does_not_fit_is_refused(task):
         task("task.mask_thresholds=[1.5]")
     with pytest.raises(ConfigError, match=r"task\.neighbours=.*give count and distance"):
         task("task.neighbours={count: -1, distance: 3}")
+    with pytest.raises(ConfigError, match=r"maxima=all: choose regional or strict"):
+        task("task.maxima=all")
     with pytest.raises(ConfigError, match=r"split=best: choose watershed or nearest"):
         task("task.split=best")
+
+
+@pytest.mark.parametrize("between", [[200, 0], [-1, 5], 200, [0, None]])
+def test_distances_of_nothing_are_refused_before_any_work(between):
+    rest = ("gaussian", [0.5], [0.2], "mean", "peak", 0.5, "none")
+    check_keys(*rest, {"mask": "m.mrc", "between": [0, 200]})
+    with pytest.raises(ConfigError, match=r"task\.near=.*between=\[least, largest\]"):
+        check_keys(*rest, {"mask": "m.mrc", "between": between})
+    with pytest.raises(ConfigError, match=r"task\.neighbours=None: give count and distance"):
+        check_crowd(None)
+
+
+def test_a_threshold_given_alone_is_used_whatever_was_learned(task):
+    several, _ = task()
+    several.thresholds.copy_(torch.tensor([0.02, 0.01, 0.5]))
+    assert several.learned_separating.mask_threshold == pytest.approx(0.02)
+    alone, _ = task("task.mask_thresholds=[0.4]", "task.center_thresholds=[0.3]")
+    alone.load_state_dict(several.state_dict())
+    assert (alone.learned_separating.mask_threshold, alone.learned_separating.center_threshold) == (0.4, 0.3)
+
+
+def test_without_a_particle_in_validation_the_middle_thresholds_stay(task, monkeypatch):
+    made_task, _ = task("task.mask_thresholds=[0.02,0.1,0.3]", "task.score_threshold=null")
+    before = made_task.thresholds.clone()
+    answer = Answer(*(np.zeros(shape, np.float16) for shape in ((24, 48, 56), (1, 24, 48, 56), (24, 48, 56))))
+    monkeypatch.setattr(made_task, "answer_on", lambda *_: answer)
+    (said,) = calibrated(made_task)
+    assert "not chosen, validation has no particle or nothing was found; mask 0.10" in said
+    torch.testing.assert_close(made_task.thresholds, before)
+
+
+def test_a_particle_cut_by_the_region_of_interest_is_no_pick_on_the_cut(task, tmp_path, monkeypatch):
+    """A ball answers around x = 24; of regions that begin on either side, one holds its centre."""
+    made_task, _ = task("task.place=parabola", "task.overlap=0.5")
+    made_task.radii.fill_(60.0)
+    monkeypatch.setattr("cryoexp.tasks.detect.module.all_channels", ball_channels)
+    z, y, x = np.ogrid[:24, :48, :56]
+    squared = ((z - 12) ** 2 + (y - 24) ** 2 + (x - 24) ** 2).astype(np.float32)
+    for first, expected in ((0, 1), (23, 1), (26, 0)):
+        roi = np.zeros(squared.shape, np.int8)
+        roi[..., first:] = 1
+        tomogram = Tomogram("one", Volume(squared, 10.0), lambda given: given, roi=roi)
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        monkeypatch.setattr(type(made_task), "forward", lambda self, given: given)
+        write_new(made_task, [tomogram], made_task.way("none", 4, torch.device("cpu")), folder)
+        picks = pd.read_csv(folder / "picks.csv")
+        np.testing.assert_allclose(
+            picks[["z", "y", "x"]].to_numpy(float), np.array([[12, 24, 24]])[:expected], atol=0.1
+        )
+
+
+def ball_channels(squared, center):
+    """Background, mask and centre map of a ball of 6 voxels, from squared distances to its middle."""
+    mask = (6 - squared.sqrt()).mul(2).sigmoid()
+    return torch.cat([1 - mask, mask, (-squared / 8).exp()], dim=1)
+
+
+def calibrated(task):
+    """What a task says of its thresholds, on a tomogram of which an answer is known."""
+    zeros = np.zeros((24, 48, 56), np.int32)
+    tomogram = Tomogram("one", Volume(zeros, 10.0), lambda given: given, truth=zeros, instances=zeros)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cryoexp.tasks.detect.module.tomograms_of", lambda *_: [tomogram])
+        task.trainer = SimpleNamespace(datamodule=None, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+        return task.calibrate({})
 
 
 def test_ignored_voxels_have_no_influence(task):
