@@ -43,16 +43,15 @@ def cluster(given: argparse.Namespace) -> None:
     objl.write(found, given.o)
 
 
-PROGRAMS = {
-    "train": (train, {"p": str}),
-    "segment": (segment, {"t": str, "w": str, "c": int, "p": int, "o": str}),
-    "cluster": (cluster, {"l": str, "r": int, "o": str}),
+OPTIONS: dict[str, dict[str, type]] = {
+    "train": {"p": str},
+    "segment": {"t": str, "w": str, "c": int, "p": int, "o": str},
+    "cluster": {"l": str, "r": int, "o": str},
 }
 
 if __name__ == "__main__":
     name, *rest = sys.argv[1:]
-    program, options = PROGRAMS[name]
     parser = argparse.ArgumentParser(name)
-    for letter, kind in options.items():
+    for letter, kind in OPTIONS[name].items():
         parser.add_argument(f"-{letter}", type=kind, required=True)
-    program(parser.parse_args(rest))
+    {"train": train, "segment": segment, "cluster": cluster}[name](parser.parse_args(rest))
