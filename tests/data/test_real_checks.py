@@ -56,9 +56,9 @@ def test_many_problems_are_counted(opened, place):
     with pytest.raises(DataError) as error:
         opened(place)
     lines = str(error.value).splitlines()
-    assert "81 problems" in lines[0]
+    assert "42 problems" in lines[0]
     assert len(lines) <= 21
-    assert "  … and 35 more: voxel size unknown" in lines
+    assert any("and 39 more: the header says a voxel size of 0 Å" in line for line in lines)  # one answer mends all
     assert "  … and 35 more: wrong shapes" in lines
     assert "every voxel is 0" in lines[-1]  # a kind of one is not lost among the others
 

@@ -90,7 +90,7 @@ def test_ignored_labels_and_shapes(task):
 
 def test_what_does_not_fit_is_refused(task):
     with pytest.raises(ConfigError, match=r"task\.optimizers=2: task\.scheme=supervised has 1"):
-        task("task.optimizers=2")
+        task("task.scheme=supervised", "task.optimizers=2")
     with pytest.raises(ConfigError, match=r"task\.images=0: give a number from 1 on"):
         task("task.images=0")
     with pytest.raises(ConfigError, match="tta=rot5: choose one of"):
