@@ -22,18 +22,17 @@ from cryoexp.progress import console
 from cryoexp.tasks.at_work import at_work
 from cryoexp.tasks.base import Scores, Task
 from cryoexp.tasks.segment.class_weights import class_weights, describe_weights
-from cryoexp.tasks.segment.curves import best_threshold
 from cryoexp.tasks.segment.inputs import by_slices
 from cryoexp.tasks.segment.labelling import Kept, Kinds, matching, minimum_voxels
 from cryoexp.tasks.segment.losses import make_loss
 from cryoexp.tasks.segment.measure import Counting
 from cryoexp.tasks.segment.products import labels_of, write_new, write_products
 from cryoexp.tasks.segment.scores import confusion, voxel_scores
+from cryoexp.tasks.segment.thresholds import choose_thresholds
 from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase, show_classes
 
 Decide = Literal["argmax", "thresholds"]
-LOWEST = 0.05  # threshold: a network that hardly knows a class would do best to see it nearly everywhere
 BATCH = 20  # windows at once in the test
 
 
@@ -162,15 +161,9 @@ class Segment(Task):
             way = self.way(self.tta, BATCH, device)
             counted = [Counting(self.slabs(t, way, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
             self.curves = np.sum([one.exhaust() for one in counted], 0)
-        found = [best_threshold(mine) for mine in self.curves[1:]]
-        values = torch.tensor([min(max(t, LOWEST), 1 - LOWEST) if np.isfinite(t) else 0.5 for t, _ in found])
+        values, said = choose_thresholds(self.curves, self.info.classes, self.decide == "thresholds")
         self.thresholds.copy_(values)
-        said = ", ".join(
-            f"{name} {t:.2f} (Dice {f1:.3f})" if np.isfinite(best) else f"{name} is not there"
-            for name, t, (best, f1) in zip(self.info.classes[1:], values.tolist(), found, strict=True)
-        )
-        used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
-        return [f"thresholds of best Dice on validation: {said}{used}"]
+        return said
 
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
         """Label the test tomograms as wholes, write everything, and score it."""

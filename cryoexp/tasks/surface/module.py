@@ -20,10 +20,10 @@ from cryoexp.inference.whole import Tomogram, Way, probability_slabs
 from cryoexp.tasks.at_work import at_work
 from cryoexp.tasks.base import Scores, Task
 from cryoexp.tasks.in_turn import in_turn
-from cryoexp.tasks.segment.curves import best_threshold
 from cryoexp.tasks.segment.inputs import by_slices
 from cryoexp.tasks.segment.measure import Counting
 from cryoexp.tasks.segment.scores import confusion
+from cryoexp.tasks.segment.thresholds import choose_thresholds
 from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase
 from cryoexp.tasks.surface.figures import Painter
@@ -35,7 +35,6 @@ from cryoexp.tasks.surface.turns import QUARTERS, quarter_turned
 
 Label = Callable[[Tomogram, Path], Slabs]  # gives the probabilities of a tomogram, and may use a folder for it
 BATCH = 16  # windows at once in the test
-LOWEST = 1e-3  # threshold, and its distance from 1 at least
 DECIDE = ("thresholds", "argmax")
 SAMPLED = 8  # slices of each training tomogram that tell the range of its values
 
@@ -194,15 +193,9 @@ class Surface(Task):
             label = self.slabs_by(self.tta, BATCH, device)
             counted = [Counting(label(t, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
             self.curves = np.sum([one.exhaust() for one in counted], 0)
-        found = [best_threshold(mine) for mine in self.curves[1:]]
-        values = torch.tensor([min(max(t, LOWEST), 1 - LOWEST) if np.isfinite(t) else 0.5 for t, _ in found])
+        values, said = choose_thresholds(self.curves, self.info.classes, self.decide == "thresholds")
         self.thresholds.copy_(values)
-        said = ", ".join(
-            f"{name} {t:.2f} (Dice {dice:.3f})" if np.isfinite(best) else f"{name} is not there"
-            for name, t, (best, dice) in zip(self.info.classes[1:], values.tolist(), found, strict=True)
-        )
-        used = "" if self.decide == "thresholds" else "; not used, task.decide=argmax"
-        return [f"thresholds of best Dice on validation: {said}{used}"]
+        return said
 
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
         """Label the test tomograms as wholes, write labels, surfaces and measurements, and score them."""

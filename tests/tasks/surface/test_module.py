@@ -6,11 +6,11 @@ import mrcfile
 import pytest
 import torch
 
-from cryoexp.assemble import make_data, make_task
 from cryoexp.data.patches import PatchData
 from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.run import run
 from tests.data.test_sxt import SMALL
+from tests.tasks.whole import made
 
 TINY = [
     "task=surface",
@@ -32,13 +32,7 @@ def cfg(composed):
 
 @pytest.fixture
 def task(cfg):
-    def make(*overrides):
-        config = cfg(*overrides)
-        data = make_data(config)
-        torch.manual_seed(0)
-        return make_task(config, data).eval(), data
-
-    return make
+    return lambda *overrides: made(cfg(*overrides))
 
 
 @pytest.fixture
