@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 NO_RUN = ("--config-dir", "-sc", "--help", "--cfg")
 ELSEWHERE = (*NO_RUN, "hydra/launcher", "trainer=slurm", "logger=wandb", "experiment=bibm2020")
 USERS = ("dataset.path=", "dataset.structures=/", "my.pdb", "my_map.mrc", "outputs/classify")
-SMALL_SEGMENT = [
+SMALL_TOMOGRAMS = [
     "dataset=tomograms", "dataset.shape=[24,48,56]", "dataset.patch=[16,24,24]", "dataset.patches=4",
     "dataset.structures=[dimer80,ring240]", "dataset.optics.tilt_step=20", "dataset.split=[2,1,1]",
     "trainer=debug", "trainer.threads=1",
@@ -73,8 +73,9 @@ def test_training_commands_run(tmp_path, cache, words):
     given = [w for w in words if not w.startswith(("-", "hydra.run.dir"))]
     if "task=pose" in given:
         given = [*SMALL_POSE, *given]
-    elif "task=segment" in given:
-        given = [*SMALL_SEGMENT, *given, "trainer.max_epochs=1"]
+    elif {"task=segment", "task=detect"} & set(given):
+        labels = ["dataset.labels={ring240: [ring240]}"] if "task=detect" in given else []
+        given = [*SMALL_TOMOGRAMS, *labels, *given, "trainer.max_epochs=1"]
     elif not any(w.startswith(("trainer=", "experiment=")) for w in given):
         small = [w for w in TINY if not w.startswith("model")] if any(w.startswith("model=") for w in given) else TINY
         given = [*small, *given]
