@@ -40,11 +40,12 @@ class Separating:
     orphans: str
     connectivity: int
 
-    def rule(self, radius: float) -> Rule:
+    def rule(self, radius: float, largest: float | None = None) -> Rule:
         """Return the rule in voxels.
 
         Args:
             radius: voxels, of the smallest class.
+            largest: voxels, of the largest class, whose shells a peak may lie in; None: as the smallest.
         """
         return Rule(
             mask_threshold=self.mask_threshold,
@@ -55,6 +56,7 @@ class Separating:
             split=self.split,  # type: ignore[arg-type]
             orphans=self.orphans,  # type: ignore[arg-type]
             connectivity=self.connectivity,
+            pore=self.peak_distance * (largest or radius),
         )
 
     def at(self, mask_threshold: float, center_threshold: float) -> "Separating":

@@ -31,13 +31,14 @@ class Rule:
         mask_threshold: least probability of the mask.
         centre_threshold: least value of a peak of the centre map.
         minimum: voxels that a component of the mask needs (those of a component share faces); smaller ones go.
-        radius: voxels; peaks that are not farther apart are one, and a peak outside the mask belongs to the nearest
-            component within it if that is all around it: it is in the pore of a ring.
+        radius: voxels; peaks that are not farther apart are one.
         maxima: see `find_peaks`.
         split: components with several peaks: ``watershed`` floods the centre map from the peaks; ``nearest`` gives
             every voxel to the nearest peak, and what is then not connected is an object of its own.
         orphans: components without a peak: ``keep`` or ``drop``.
         connectivity: 6: voxels that share a face are connected; 26: a corner.
+        pore: voxels; a peak outside the mask belongs to the nearest component within so many if that is all around it:
+            it is in the pore of a ring, or in a shell. None: as ``radius``.
     """
 
     mask_threshold: float
@@ -48,6 +49,7 @@ class Rule:
     split: Split
     orphans: Orphans
     connectivity: int
+    pore: float | None = None
 
     def __post_init__(self) -> None:
         for key, known in (("maxima", Maxima), ("split", Split), ("orphans", Orphans)):
@@ -104,7 +106,7 @@ def find_instances(mask: np.ndarray, centre: np.ndarray, rule: Rule) -> Instance
         raise DataError(f"the mask has the shape {mask.shape}, the centre map {centre.shape}: need the same (z, y, x)")
     numbers, count = _components(mask, rule)
     peaks = find_peaks(centre, rule.centre_threshold, rule.radius, rule.maxima)
-    seats = _seats(numbers, peaks.places, rule.radius)
+    seats = _seats(numbers, peaks.places, rule.radius if rule.pore is None else rule.pore)
     peaks, seats = _one_each(peaks, seats)
     owner = numbers[tuple(seats.T)]
     held = np.bincount(owner, minlength=count + 1)

@@ -163,7 +163,7 @@ class Detect(Task):
         channels = all_channels(prediction, self.center_loss).cpu().numpy()
         labels, instances = (batch[key].cpu().numpy() for key in ("label", "instance"))
         radii = self.sizes(self.info.voxel_size)
-        rule = self.separating.rule(float(radii.min()))
+        rule = self.separating.rule(float(radii.min()), float(radii.max()))
         parts = zip(channels, labels, instances, strict=True)
         counts = [patch_counts(*part, rule, self.place, self.score, radii, self.match) for part in parts]
         return {
@@ -234,7 +234,9 @@ class Detect(Task):
 
     def find(self, answer: Answer, separating: Separating, voxel_size: float) -> Found:
         """Find all picks of an answer, whatever their score."""
-        found = find_picks(answer, separating.rule(self.smallest(voxel_size)), self.place, self.score)
+        sizes = self.sizes(voxel_size)
+        rule = separating.rule(float(sizes.min()), float(sizes.max()))
+        found = find_picks(answer, rule, self.place, self.score)
         return in_crowds(found, self.neighbours, voxel_size)
 
     def judge(self, answer: Answer, tomogram: Tomogram) -> Measured:
@@ -247,10 +249,6 @@ class Detect(Task):
     def sizes(self, voxel_size: float) -> np.ndarray:
         """Return the radii of the classes, `(k,)`, in voxels of so many Å."""
         return np.maximum(self.radii.cpu().numpy(), self.info.voxel_size) / voxel_size
-
-    def smallest(self, voxel_size: float) -> float:
-        """Return the radius of the smallest class in voxels of so many Å."""
-        return float(self.sizes(voxel_size).min())
 
     @property
     def learned_separating(self) -> Separating:

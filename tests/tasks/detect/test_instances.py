@@ -231,3 +231,13 @@ def test_what_is_refused():
     got = find_instances(np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), rule())
     with pytest.raises(ConfigError, match="where=centroid"):
         measure_picks(got, np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), "centroid", "peak")
+
+
+def test_a_peak_inside_a_wide_shell_is_that_of_the_shell():
+    z, y, x = np.indices((27, 27, 27)) - 13
+    r = np.sqrt(z**2 + y**2 + x**2)
+    mask, centre = (np.abs(r - 8) < 1.5).astype(np.float32), np.exp(-(r**2) / 18).astype(np.float32)
+    assert find_instances(mask, centre, rule(radius=2.0)).count == 0
+    got = find_instances(mask, centre, rule(radius=2.0, pore=7.0))
+    assert got.count == 1
+    assert (got.numbers > 0).sum() == mask.sum()
