@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,10 +24,9 @@ from cryoexp.tasks.segment.class_weights import class_weights, describe_weights
 from cryoexp.tasks.segment.inputs import by_slices
 from cryoexp.tasks.segment.labelling import Kept, Kinds, matching, minimum_voxels
 from cryoexp.tasks.segment.losses import make_loss
-from cryoexp.tasks.segment.measure import Counting
 from cryoexp.tasks.segment.products import labels_of, write_new, write_products
-from cryoexp.tasks.segment.scores import confusion, voxel_scores
-from cryoexp.tasks.segment.thresholds import choose_thresholds
+from cryoexp.tasks.segment.scores import confusions, voxel_scores
+from cryoexp.tasks.segment.thresholds import choose_thresholds, count_tomograms
 from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase, show_classes
 
@@ -141,10 +139,8 @@ class Segment(Task):
 
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
-        predicted, truth = prediction.argmax(1).cpu().numpy(), batch["label"].cpu().numpy()
-        tables = [confusion(p, t, len(self.info.classes)) for p, t in zip(predicted, truth, strict=True)]
-        index = patch_numbers(batch, self.info.shape)
-        return {"index": index, "confusion": torch.from_numpy(np.stack(tables)).to(index.device)}
+        tables = confusions(prediction.argmax(1), batch["label"], len(self.info.classes))
+        return {"index": patch_numbers(batch, self.info.shape), "confusion": tables}
 
     def scores(self, results: Batch) -> Scores:
         """Score the voxels of all patches together."""
@@ -157,10 +153,9 @@ class Segment(Task):
     def calibrate(self, results: Batch) -> list[str]:
         """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
+        with at_work(self, self.trainer.strategy.root_device) as device:
             way = self.way(self.tta, BATCH, device)
-            counted = [Counting(self.slabs(t, way, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
-            self.curves = np.sum([one.exhaust() for one in counted], 0)
+            self.curves = count_tomograms(tomograms_of(data, "val"), lambda t, scratch: self.slabs(t, way, scratch))
         values, said = choose_thresholds(self.curves, self.info.classes, self.decide == "thresholds")
         self.thresholds.copy_(values)
         return said

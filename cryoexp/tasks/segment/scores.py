@@ -7,6 +7,8 @@ batches. Ignored voxels are in no count.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cryoexp.data.places import IGNORE
 from cryoexp.errors import DataError
@@ -44,6 +46,12 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndar
         if last >= classes:
             raise DataError(f"a voxel has the {name} class {last}, there are 0 to {classes - 1}")
     return table[:classes, :classes].copy()
+
+
+def confusions(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Return the `confusion` of each item of a batch, `(b, classes, classes)`, on the device of the truth."""
+    pairs = zip(predicted.cpu().numpy(), truth.cpu().numpy(), strict=True)
+    return torch.from_numpy(np.stack([confusion(p, t, classes) for p, t in pairs])).to(truth.device)
 
 
 def voxel_scores(counts: np.ndarray, names: Sequence[str]) -> dict[str, float]:

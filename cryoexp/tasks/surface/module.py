@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,8 @@ from cryoexp.tasks.at_work import at_work
 from cryoexp.tasks.base import Scores, Task
 from cryoexp.tasks.in_turn import in_turn
 from cryoexp.tasks.segment.inputs import by_slices
-from cryoexp.tasks.segment.measure import Counting
-from cryoexp.tasks.segment.scores import confusion
-from cryoexp.tasks.segment.thresholds import choose_thresholds
+from cryoexp.tasks.segment.scores import confusions
+from cryoexp.tasks.segment.thresholds import choose_thresholds, count_tomograms
 from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase
 from cryoexp.tasks.surface.figures import Painter
@@ -173,10 +171,8 @@ class Surface(Task):
 
     def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
         """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
-        predicted, truth = self.probability(prediction).argmax(1).cpu().numpy(), batch["label"].cpu().numpy()
-        tables = [confusion(p, t, len(self.info.classes)) for p, t in zip(predicted, truth, strict=True)]
-        index = patch_numbers(batch, self.info.shape)
-        return {"index": index, "confusion": torch.from_numpy(np.stack(tables)).to(index.device)}
+        tables = confusions(self.probability(prediction).argmax(1), batch["label"], len(self.info.classes))
+        return {"index": patch_numbers(batch, self.info.shape), "confusion": tables}
 
     def scores(self, results: Batch) -> Scores:
         """Score the voxels of all patches together."""
@@ -189,10 +185,8 @@ class Surface(Task):
     def calibrate(self, results: Batch) -> list[str]:
         """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        with at_work(self, self.trainer.strategy.root_device) as device, TemporaryDirectory() as scratch:
-            label = self.slabs_by(self.tta, BATCH, device)
-            counted = [Counting(label(t, Path(scratch)), t.truth) for t in tomograms_of(data, "val")]
-            self.curves = np.sum([one.exhaust() for one in counted], 0)
+        with at_work(self, self.trainer.strategy.root_device) as device:
+            self.curves = count_tomograms(tomograms_of(data, "val"), self.slabs_by(self.tta, BATCH, device))
         values, said = choose_thresholds(self.curves, self.info.classes, self.decide == "thresholds")
         self.thresholds.copy_(values)
         return said

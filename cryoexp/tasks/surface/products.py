@@ -76,8 +76,8 @@ def write_products(task: "Surface", label: "Label", tomograms: Sequence[Tomogram
             _page(task, made, tomogram, figures)
     write_table(tables, predictions)
     names = [t.name for t in tomograms]
-    of_surfaces = {key: value for key, value in mean_scores(rows).items() if key not in dice_scores(counts[0], classes)}
-    scores = dice_scores(np.sum(counts, 0), classes) | of_surfaces
+    of_voxels = dice_scores(np.sum(counts, 0), classes)
+    scores = of_voxels | {key: value for key, value in mean_scores(rows).items() if key not in of_voxels}
     table = pd.DataFrame([{"tomogram": n, **row} for n, row in zip([*names, "pooled"], [*rows, scores], strict=True)])
     table.to_csv(predictions / "scores.csv", index=False, float_format="%.4f")
     _draw_curves(task, figures)
