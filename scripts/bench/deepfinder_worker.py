@@ -38,8 +38,9 @@ def segment(given: argparse.Namespace) -> None:
 
 
 def cluster(given: argparse.Namespace) -> None:
-    """Turn a label map into a list of objects."""
-    found = Cluster(clustRadius=given.r).launch(common.read_array(given.l))
+    """Turn a label map into a list of objects, which is empty where nothing is labelled: its clustering would fail."""
+    labels = common.read_array(given.l)
+    found = Cluster(clustRadius=given.r).launch(labels) if labels.any() else []
     objl.write(found, given.o)
 
 
