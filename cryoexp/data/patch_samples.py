@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from cryoexp.data.datamodule import Batch, Samples
+from cryoexp.data.orientations import Orientations
 from cryoexp.data.places import IGNORE, Places, find_places, room_for
 from cryoexp.data.sampler import Draw
 from cryoexp.data.view import Corner, View, Window
@@ -165,6 +166,10 @@ class PatchSamples(Samples):
 
     def distance(self, number: int) -> np.ndarray | None:
         """Return the distance in Å to the middle of the nearest membrane, `(z, y, x)`; None: not known."""
+        return None
+
+    def orientations(self, number: int) -> Orientations | None:
+        """Return how the objects of a tomogram are turned; None: not known."""
         return None
 
     def find_places(self, counts: Sequence[np.ndarray], seed: int) -> None:

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from cryoexp.data.description import DataInfo, checksums, made_by, write_checks, write_description
 from cryoexp.data.splits import splits_of
 from cryoexp.data.tomogram_recipe import TomogramRecipe
+from cryoexp.data.volume_samples import PARTICLES
 from cryoexp.data.workers import single_threads
 from cryoexp.io.copick import object_name, write_config, write_picks
 from cryoexp.io.mesh import merge, write_ply
@@ -28,7 +29,7 @@ from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import Template, make_templates
 from cryoexp.simulate.tilt import TiltSeries, take_tilt_series
 
-TABLE, PARTICLES, TILTS = "tomograms.star", "particles.star", "tilts.mrcs"
+TABLE, TILTS = "tomograms.star", "tilts.mrcs"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cryoexp.data.label_sources import LabelSource, Translation
+from cryoexp.data.orientations import Orientations, known_orientations
 from cryoexp.data.patch_samples import Corner, PatchSamples, Region, Window
 from cryoexp.data.placed_labels import PlacedLabels
 from cryoexp.data.places import IGNORE
@@ -86,6 +87,13 @@ class RealVolumeSamples(PatchSamples):
         if one.pair.roi is not None:
             labels[~inside(self.maps, one.pair.roi, window)] = IGNORE
         return labels
+
+    def orientations(self, number: int) -> Orientations | None:
+        """Return how the particles are turned, where these are the labels and their files give angles."""
+        labels = self.tomograms[number].labels
+        if not isinstance(labels, PlacedLabels):
+            return None
+        return known_orientations(labels.instances[:-1], labels.matrices)
 
     def read_instances(self, number: int, window: Window) -> np.ndarray:
         """Return object numbers, of the particles where these are the labels; zeros where there is no file of them."""

@@ -9,8 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cryoexp.data.orientations import Orientations, known_orientations
 from cryoexp.data.patch_samples import Corner, PatchSamples, Region, Window
 from cryoexp.io.mrc import open_stack
+from cryoexp.io.star import read_star
+from cryoexp.physics.rotations import euler_to_matrix
+
+PARTICLES = "particles.star"
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,18 @@ class VolumeSamples(PatchSamples):
     def distance(self, number: int) -> np.ndarray | None:
         """Return the distance in Å to the middle of the nearest membrane, of cells."""
         return self.volume(number, "sdf") if (self.tomograms[number].folder / "sdf.mrc").is_file() else None
+
+    def orientations(self, number: int) -> Orientations | None:
+        """Return how the particles are turned, by the dataset's table of them."""
+        path = self.tomograms[number].folder.parent / PARTICLES
+        if not path.is_file():
+            return None
+        table = read_star(path)["particles"]
+        table = table[table["rlnTomoName"] == self.name(number)]
+        angles = torch.deg2rad(
+            torch.tensor(table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(dtype=float))
+        )
+        return known_orientations(table["cryoexpInstance"].to_numpy(dtype=int), euler_to_matrix(angles).numpy())
 
     def _read(self, number: int, name: str, window: Window) -> Tensor:
         return torch.from_numpy(self.volume(number, name)[window].astype(np.float32))

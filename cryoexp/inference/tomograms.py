@@ -125,6 +125,7 @@ def tomograms_of(data: PatchData, split: str) -> list[Tomogram]:
             truth=samples.labels(number),
             instances=samples.instances(number),
             distance=samples.distance(number),
+            orientations=samples.orientations(number),
         )
         for number, region in enumerate(samples.regions)
     ]

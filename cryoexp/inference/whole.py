@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cryoexp.data.orientations import Orientations
 from cryoexp.errors import ConfigError
 from cryoexp.inference.axes import axes_slabs, axes_window_count
 from cryoexp.inference.rescale import Rescaled, rescale_slabs
@@ -35,6 +36,7 @@ class Tomogram:
         roi: `(z, y, x)`, above 0 where voxels count; None: everywhere.
         distance: `(z, y, x)` Å to the middle of the nearest membrane, exact where it is near; None: not known.
         step: voxel size of the training over that of the volume.
+        orientations: of the objects; None: not known.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Tomogram:
     roi: Any = None
     distance: Any = None
     step: float = 1.0
+    orientations: Orientations | None = None
 
 
 @dataclass(frozen=True)

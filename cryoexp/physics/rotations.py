@@ -4,8 +4,12 @@
 on column vectors (x, y, z). It is RELION's matrix of (rot, tilt, psi): ``(Rz(rot) Ry(tilt) Rz(psi))ᵀ``.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+PSI = 1.533751168755204288118041  # of Alexa's spirals: the root above 1 of x⁴ = x + 4
 
 
 def random_quaternions(n: int, generator: torch.Generator) -> Tensor:
@@ -16,6 +20,20 @@ def random_quaternions(n: int, generator: torch.Generator) -> Tensor:
     """
     q = torch.randn(n, 4, generator=generator, dtype=torch.float64)
     return q / q.norm(dim=1, keepdim=True)
+
+
+def rotation_count(step: float) -> int:
+    """Return how many rotations are ``step`` degrees apart: 8π² / step³, the volume of all by that of a cube."""
+    return math.ceil(8 * math.pi**2 / math.radians(step) ** 3)
+
+
+def even_rotations(count: int) -> Tensor:
+    """Spread `(count, 3, 3)` float64 rotations evenly: super-Fibonacci spirals (Alexa, CVPR 2022)."""
+    s = torch.arange(count, dtype=torch.float64) + 0.5
+    inner, outer = (s / count).sqrt(), (1 - s / count).sqrt()
+    alpha, beta = 2 * math.pi * s / math.sqrt(2), 2 * math.pi * s / PSI
+    parts = [inner * alpha.sin(), inner * alpha.cos(), outer * beta.sin(), outer * beta.cos()]
+    return quaternion_to_matrix(torch.stack(parts, -1))
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:

@@ -154,11 +154,11 @@ def peers(given: Settings, task: Detect, data: Any, scratch: Path) -> list[Peer]
     return made
 
 
-def apply(tomogram: Tomogram, task: Detect, folder: Path) -> Answer:
+def apply(tomogram: Tomogram, task: Detect, folder: Path) -> tuple[Tomogram, Answer]:
     """Apply the run's network to a tomogram."""
     mine = folder / tomogram.name
     mine.mkdir()
-    return task.answer_on(tomogram, task.way(task.tta, BATCH, torch.device("cpu")), mine)
+    return tomogram, task.answer_on(tomogram, task.way(task.tta, BATCH, torch.device("cpu")), mine)
 
 
 def of_run(task: Detect, prepare: Any) -> Peer:
@@ -168,7 +168,7 @@ def of_run(task: Detect, prepare: Any) -> Peer:
         name="this run",
         knows="the labels of its training tomograms",
         prepare=prepare,
-        find=lambda answer, _: task.find(answer, task.learned_separating, size),
+        find=lambda made, _: task.aligned(task.find(made[1], task.learned_separating, size), made[0]),
         settings=[f"mask {task.thresholds[0]:.2f}, centres {task.thresholds[1]:.2f}"],
         threshold=task.least_score,
     )
@@ -181,7 +181,7 @@ def of_original(task: Detect, prepare: Any) -> Peer:
         knows="the same; its numbers are the original's (mask and centres 0.1, 64 voxels, strict maxima, nearest "
         "peak, what has none kept, whole voxels), without its filter of outliers",
         prepare=prepare,
-        find=lambda answer, _: find_picks(answer, ORIGINAL, "truncated", "peak"),
+        find=lambda made, _: find_picks(made[1], ORIGINAL, "truncated", "peak"),
         settings=["as the original"],
         threshold=0.0,
     )

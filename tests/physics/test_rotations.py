@@ -3,7 +3,15 @@ import torch
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from cryoexp.physics.rotations import euler_to_matrix, matrix_to_euler, quaternion_to_matrix, random_quaternions
+from cryoexp.physics.rotations import (
+    euler_to_matrix,
+    even_rotations,
+    matrix_to_euler,
+    quaternion_to_matrix,
+    random_quaternions,
+    rotation_angle,
+    rotation_count,
+)
 
 
 def test_random_rotations_are_haar():
@@ -49,3 +57,12 @@ def test_euler_round_trip_also_at_the_poles():
     torch.testing.assert_close(euler_to_matrix(matrix_to_euler(m)), m)
     poles = euler_to_matrix(torch.tensor([[0.5, 0.0, 0.2], [0.5, np.pi, 0.2]], dtype=torch.float64))
     torch.testing.assert_close(euler_to_matrix(matrix_to_euler(poles)), poles, atol=1e-7, rtol=0)
+
+
+def test_rotations_lie_as_close_as_they_should():
+    step = 30.0
+    even = even_rotations(rotation_count(step))
+    random = quaternion_to_matrix(random_quaternions(200, torch.Generator().manual_seed(0)))
+    nearest = rotation_angle(random[:, None].transpose(-1, -2) @ even[None]).min(1).values
+    assert float(torch.rad2deg(nearest).max()) < step
+    assert float(torch.rad2deg(nearest).mean()) < step / 2 + 2

@@ -15,6 +15,7 @@ def check_keys(
     mask_thresholds: Sequence[float],
     center_thresholds: Sequence[float],
     place: str,
+    align: float | None,
     score: str,
     match: float,
     rules: str,
@@ -35,6 +36,8 @@ def check_keys(
     for key, values in (("mask_thresholds", mask_thresholds), ("center_thresholds", center_thresholds)):
         if not len(values) or not all(0 < value < 1 for value in values):
             raise ConfigError(f"task.{key}={list(values)}: give one number between 0 and 1, or several to choose from")
+    if align is not None and not 5 <= align <= 90:
+        raise ConfigError(f"task.align={align}: give degrees between rotations from 5 to 90, or null")
     if not match > 0:
         raise ConfigError(f"task.match={match}: give a share of the radius above 0")
     fit = isinstance(near, Mapping) and set(near) == {"mask", "between"} and _rising(near["between"])

@@ -22,8 +22,9 @@ from cryoexp.inference.whole import Tomogram, Way, probability_slabs
 from cryoexp.progress import console
 from cryoexp.tasks.at_work import at_work
 from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.detect.align import align as align_picks
 from cryoexp.tasks.detect.answer import Answer, all_channels, collect
-from cryoexp.tasks.detect.calibrate import choose_thresholds, describe_choice
+from cryoexp.tasks.detect.calibrate import choose_thresholds, describe_choice, learn_references
 from cryoexp.tasks.detect.evaluation import Sweep
 from cryoexp.tasks.detect.finding import Found, Separating, check_crowd, find_picks, in_crowds
 from cryoexp.tasks.detect.keys import check_keys
@@ -60,7 +61,10 @@ class Detect(Task):
         orphans: likewise.
         connectivity: likewise.
         place: of a pick, ``where`` of `measure_picks`.
-        score: of a pick, see there.
+        align: degrees between the rotations in which averages of the training's particles are laid on picks, to place
+            them better, see `cryoexp.tasks.detect.align`; None: picks stay. Where orientations are not known, or where
+            it does not help on validation, they stay as well.
+        score: of a pick, see `measure_picks`.
         neighbours: ``count`` other picks that each needs within ``distance`` in Å.
         near: ``mask`` (a file or a pattern with {name}) of a structure, and ``between`` which distances in Å from it
             picks lie, on new data; None: anywhere.
@@ -76,6 +80,7 @@ class Detect(Task):
     objective = "val/f1"
 
     thresholds: Tensor  # of mask, centres and score
+    references: Tensor  # `(k, e, e, e)` averages of the classes by which picks are aligned, see `References`
     radii: Tensor  # `(k,)` Å of the classes, the median over the particles of training, see `Truth`
 
     def __init__(
@@ -98,6 +103,7 @@ class Detect(Task):
         orphans: str,
         connectivity: int,
         place: str,
+        align: float | None,
         score: str,
         neighbours: Mapping[str, Any],
         near: Mapping[str, Any] | None,
@@ -107,7 +113,7 @@ class Detect(Task):
         **shared: Any,
     ) -> None:
         super().__init__(net=net, **shared)
-        check_keys(target, mask_thresholds, center_thresholds, place, score, match, rules, near)
+        check_keys(target, mask_thresholds, center_thresholds, place, align, score, match, rules, near)
         check_crowd(neighbours)
         if len(self.info.classes) < 2:
             raise ConfigError("dataset: has no class of particles. Name one in dataset.labels")
@@ -123,10 +129,12 @@ class Detect(Task):
         self.separating.rule(1.0)  # refuses what does not fit
         self.place: Any = place
         self.score: Any = score
+        self.align = align
         self.given_score, self.neighbours, self.near = score_threshold, dict(neighbours), near
         self.match, self.rules = match, rules
         self.register_buffer("thresholds", torch.tensor([*self.grid[len(self.grid) // 2], 0.25]))
         self.register_buffer("radii", torch.zeros(len(self.info.classes) - 1))
+        self.register_buffer("references", torch.zeros(len(self.info.classes) - 1, 0, 0, 0))  # none are known yet
         self.curve: Sweep | None = None  # of validation, for the figure
         self.shown = Showcase()
         self._maps: dict[str, Path] = {}
@@ -193,10 +201,15 @@ class Detect(Task):
                 way = self.way(self.tta, BATCH, device)
                 answers.append((tomogram, self.answer_on(tomogram, way, Path(scratch) / str(number))))
             chosen = choose_thresholds(self, answers)
-        self.curve = chosen.curve
-        if np.isfinite(chosen.f1):
-            self.thresholds.copy_(torch.tensor([chosen.mask, chosen.center, chosen.score]))
-        return [describe_choice(chosen, self.thresholds.tolist(), self.given_score)]
+            self.curve = chosen.curve
+            if np.isfinite(chosen.f1):
+                self.thresholds.copy_(torch.tensor([chosen.mask, chosen.center, chosen.score]))
+            said = [describe_choice(chosen, self.thresholds.tolist(), self.given_score)]
+            if np.isfinite(chosen.f1) and self.align is not None:
+                averages, told = learn_references(self, self.align, tomograms_of(data, "train"), answers)
+                self.references = self.references if averages is None else averages
+                said.append(told)
+        return said
 
     def products(self, results: Batch, data: Any, folder: Path) -> Scores:
         """Find particles in the test tomograms as wholes, write everything, and score it."""
@@ -239,10 +252,23 @@ class Detect(Task):
         found = find_picks(answer, rule, self.place, self.score)
         return in_crowds(found, self.neighbours, voxel_size)
 
+    def aligned(self, found: Found, tomogram: Tomogram) -> Found:
+        """Move the picks that reach the score to where the averages fit best, if there are any."""
+        if self.align is None or not self.references.numel():
+            return found
+        radii = self.sizes(self.info.voxel_size)
+        return align_picks(found, tomogram, self.references, radii, self.align, self.least_score)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights and buffers; the averages are as large as the particles of their training."""
+        if "references" in state_dict:
+            self.references = torch.zeros_like(state_dict["references"], device=self.references.device)
+        return super().load_state_dict(state_dict, strict, assign)
+
     def judge(self, answer: Answer, tomogram: Tomogram) -> Measured:
         """Compare the picks of a tomogram with its truth."""
         labels = np.asarray(tomogram.truth[:])
-        found = self.find(answer, self.learned_separating, tomogram.volume.voxel_size)
+        found = self.aligned(self.find(answer, self.learned_separating, tomogram.volume.voxel_size), tomogram)
         found, truth = counted(found, true_particles(labels, np.asarray(tomogram.instances[:])), labels)
         return measure(tomogram.name, found, truth, self.sizes(tomogram.volume.voxel_size), self.least_score)
 

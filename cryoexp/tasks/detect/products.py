@@ -83,7 +83,7 @@ def write_new(task: "Detect", tomograms: Sequence[Tomogram], way: Way, folder: P
         size = tomogram.volume.voxel_size
         with TemporaryDirectory(dir=folder) as scratch:
             found = task.find(task.answer_on(tomogram, way, Path(scratch)), task.learned_separating, size)
-        found = found.take((found.table["score"] >= task.least_score).to_numpy())
+        found = task.aligned(found, tomogram).take((found.table["score"] >= task.least_score).to_numpy())
         if tomogram.roi is not None:
             found = found.take(inside(found.centres, tomogram.roi))
         if structure is not None and task.near is not None:

@@ -37,6 +37,7 @@ TINY = [
     "task.score_threshold=0",
     "task.rules=czii",
     "task.place=mean",
+    "task.align=null",
     "task.target=centre",  # finds something after three epochs
     "task.center_loss=weighted_mse",
     "task.center_share=5",
@@ -127,12 +128,23 @@ def test_what_does_not_fit_is_refused(task):
 
 @pytest.mark.parametrize("between", [[200, 0], [-1, 5], 200, [0, None]])
 def test_distances_of_nothing_are_refused_before_any_work(between):
-    rest = ("gaussian", [0.5], [0.2], "mean", "peak", 0.5, "none")
+    rest = ("gaussian", [0.5], [0.2], "mean", None, "peak", 0.5, "none")
     check_keys(*rest, {"mask": "m.mrc", "between": [0, 200]})
     with pytest.raises(ConfigError, match=r"task\.near=.*between=\[least, largest\]"):
         check_keys(*rest, {"mask": "m.mrc", "between": between})
     with pytest.raises(ConfigError, match=r"task\.neighbours=None: give count and distance"):
         check_crowd(None)
+
+
+def test_averages_come_back_with_the_weights(task):
+    old, new = (task("task.align=20")[0] for _ in range(2))
+    old.references = torch.rand(1, 24, 24, 24)
+    new.load_state_dict(old.state_dict())
+    assert torch.equal(new.references, old.references)
+    new.load_state_dict(task()[0].state_dict())
+    assert new.references.numel() == 0
+    with pytest.raises(ConfigError, match=r"task\.align=3.*from 5 to 90"):
+        task("task.align=3")
 
 
 def test_a_threshold_given_alone_is_used_whatever_was_learned(task):

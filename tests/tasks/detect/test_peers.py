@@ -10,7 +10,7 @@ import torch
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import Volume
-from cryoexp.physics.rotations import quaternion_to_matrix, random_quaternions, rotation_angle
+from cryoexp.physics.rotations import even_rotations
 from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import make_templates
 from cryoexp.tasks.detect.peers import blobs, correlate, deepfinder, turned
@@ -76,7 +76,7 @@ def test_better_picks_have_the_voxels_where_two_meet():
 
 def test_a_planted_template_is_found_with_its_rotation_and_correlates_fully():
     (wedge,) = make_templates(load(["ring240"], 10.0), 10.0)
-    rotations = turned.even_rotations(20)
+    rotations = even_rotations(20)
     templates = turned.turned(wedge, rotations, 21) * torch.linspace(0.5, 1.5, 21)  # none is like another
     mask = correlate.ball(21, 10.0)
     volume = torch.zeros(40, 44, 48)
@@ -117,27 +117,18 @@ def test_where_nothing_varies_nothing_is_found():
     assert float(correlate.match(volume, noise(1, 5, 5, 5), correlate.ball(5, 2.0)).scores[2:5].abs().max()) == 0
 
 
-def test_rotations_lie_as_close_as_they_should():
-    step = 30.0
-    even = turned.even_rotations(turned.rotation_count(step))
-    random = quaternion_to_matrix(random_quaternions(200, torch.Generator().manual_seed(0)))
-    nearest = rotation_angle(random[:, None].transpose(-1, -2) @ even[None]).min(1).values
-    assert float(torch.rad2deg(nearest).max()) < step
-    assert float(torch.rad2deg(nearest).mean()) < step / 2 + 2
-
-
 def test_templates_are_what_the_simulator_makes_of_the_structure(composed):
     from cryoexp.config.build import build
     from tests.data.test_tomograms import SMALL
 
     data = build(composed(*SMALL, "dataset.labels={ring240: [ring240]}", tiny=False).dataset)
-    (bank,) = turned.make_banks(data.recipe, turned.even_rotations(6), alike=1)
+    (bank,) = turned.make_banks(data.recipe, even_rotations(6), alike=1)
     assert bank.templates.shape[0] == 6
     response = turned.point_response(data.recipe.optics, 10.0, 25)
     assert float(response[12, 12, 12]) == float(response.max()) > 0  # matter is bright
     spectrum = torch.fft.fftn(response).abs()
     assert float(spectrum[5, 0, 0]) < 0.2 * float(spectrum[0, 0, 5])  # the wedge along the beam, z
-    assert len(turned.make_banks(data.recipe, turned.even_rotations(6), alike=-1)[0].templates) == 1
+    assert len(turned.make_banks(data.recipe, even_rotations(6), alike=-1)[0].templates) == 1
 
 
 def test_membranes_have_no_template(composed):
@@ -146,7 +137,7 @@ def test_membranes_have_no_template(composed):
 
     data = build(composed(*SMALL, tiny=False).dataset)
     with pytest.raises(ConfigError, match="single_membrane has none"):
-        turned.make_banks(data.recipe, turned.even_rotations(2), alike=1)
+        turned.make_banks(data.recipe, even_rotations(2), alike=1)
 
 
 def test_alike_templates_are_one():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cryoexp.data.tomogram_recipe import TomogramRecipe
 from cryoexp.errors import ConfigError
-from cryoexp.physics.rotations import quaternion_to_matrix
+from cryoexp.physics.rotations import even_rotations, rotation_count
 from cryoexp.simulate.structures import load
 from cryoexp.simulate.templates import Template, make_templates, render
 from cryoexp.simulate.tilt import take_tilt_series
@@ -27,7 +27,6 @@ from cryoexp.tasks.detect.peers.blobs import normalised
 from cryoexp.tasks.detect.peers.correlate import ball, match, unit
 from cryoexp.tasks.detect.peers.tuning import Peer, picks_of, processor_seconds
 
-PSI = 1.533751168755204288118041  # of Alexa's spirals: the root above 1 of x⁴ = x + 4
 WEAK = 1e-3  # V of the point: far from where imaging is no longer linear
 SPREAD = 2  # voxels by which the images of particles are larger than the particles
 DISTANCES = (1.0, 0.7, 1.3, 1.6, 1.9)  # of the smallest radius
@@ -84,9 +83,11 @@ def template_matching(recipe: TomogramRecipe, radii: np.ndarray, step: float, al
         alike: templates of a class that correlate more than this are one, as symmetry makes them.
 
     Raises:
-        ConfigError: a class is not one of structures.
+        ConfigError: a class is not one of structures, or a step that is not between 1 and 180 degrees.
     """
     start = processor_seconds()
+    if not 1 <= step <= 180:
+        raise ConfigError(f"step={step:g}: give degrees from 1 to 180")
     rotations = even_rotations(rotation_count(step))
     banks = make_banks(recipe, rotations, alike)
     counts = ", ".join(str(len(bank.templates)) for bank in banks)
@@ -114,26 +115,6 @@ def find_matches(maps: Maps, radii: np.ndarray, setting: Setting) -> Found:
     if setting.scaled:
         scores = scores / np.maximum(maps.deviations, 1e-9)[:, None, None, None]
     return picks_of(scores.max(0), setting.distance * float(radii.min()), radii, scores.argmax(0) + 1)
-
-
-def rotation_count(step: float) -> int:
-    """Return how many rotations are so many degrees apart: 8π² / step³, the volume of all by that of a cube.
-
-    Raises:
-        ConfigError: a step that is not between 1 and 180 degrees.
-    """
-    if not 1 <= step <= 180:
-        raise ConfigError(f"step={step:g}: give degrees from 1 to 180")
-    return math.ceil(8 * math.pi**2 / math.radians(step) ** 3)
-
-
-def even_rotations(count: int) -> Tensor:
-    """Spread `(count, 3, 3)` float64 rotations evenly: super-Fibonacci spirals (Alexa, CVPR 2022)."""
-    s = torch.arange(count, dtype=torch.float64) + 0.5
-    inner, outer = (s / count).sqrt(), (1 - s / count).sqrt()
-    alpha, beta = 2 * math.pi * s / math.sqrt(2), 2 * math.pi * s / PSI
-    parts = [inner * alpha.sin(), inner * alpha.cos(), outer * beta.sin(), outer * beta.cos()]
-    return quaternion_to_matrix(torch.stack(parts, -1))
 
 
 def make_banks(recipe: TomogramRecipe, rotations: Tensor, alike: float) -> list[Bank]:
