@@ -23,8 +23,9 @@ def write_meshes(
     """Write meshes into one file, of the format that its ending says; it appears whole or not at all.
 
     PLY has one mesh with coloured vertices and names the unit in a comment; OBJ an object for each mesh, without
-    colours, which its vertices have no standard for: meshio takes them for further coordinates; GLB a coloured node for each mesh, in float32 and as glTF viewers take them: the unit, which
-    would be metres, is left as given; STL (binary) triangles alone.
+    colours, which its vertices have no standard for: meshio takes them for further coordinates; GLB a coloured node
+    for each mesh, in float32 and as glTF viewers take them: the unit, which would be metres, is left as given; STL
+    (binary) triangles alone.
 
     Args:
         path: new file that ends in .ply, .obj, .stl or .glb.

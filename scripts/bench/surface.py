@@ -13,7 +13,6 @@ of the rule of deep_sxt, whose surfaces users would have otherwise.
 
 import multiprocessing
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -153,8 +152,9 @@ def work(arguments: list[str], answer: Connection) -> None:
 
 
 def peak() -> float:
-    """Highest resident memory of this process so far, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    """Highest resident memory of this process so far, GB; Linux only."""
+    # of getrusage a process that was spawned has its parent's
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e9
 
 
 def timed(

@@ -51,8 +51,8 @@ def write_surfaces(
     """Write meshes, what was done to them, and their measurements.
 
     ``<name>__<class>.<format>`` has a colour for each component, ``<name>__surfaces.csv`` says what each step did (in
-    nm), ``<name>__measurements.csv`` and ``.json`` are those of `cryoexp.tasks.surface.tables.write_measurements`, where
-    ``cut`` says of components that they reach the border of the volume: area and volume are of what is in it.
+    nm), ``<name>__measurements.csv`` and ``.json`` are those of `cryoexp.tasks.surface.tables.write_measurements`;
+    ``cut`` says there of components that they reach the border of the volume: area and volume are of what is in it.
 
     Args:
         surfaces: of one volume.
