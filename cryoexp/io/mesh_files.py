@@ -22,9 +22,10 @@ def write_meshes(
 ) -> None:
     """Write meshes into one file, of the format that its ending says; it appears whole or not at all.
 
-    PLY has one mesh with coloured vertices and names the unit in a comment; OBJ an object for each mesh, with
-    coloured vertices; GLB a coloured node for each mesh, in float32 and as glTF viewers take them: the unit, which
-    would be metres, is left as given; STL (binary) triangles alone.
+    PLY has one mesh with coloured vertices and names the unit in a comment; OBJ an object for each mesh, without
+    colours, which its vertices have no standard for: meshio takes them for further coordinates; GLB a coloured node
+    for each mesh, in float32 and as glTF viewers take them: the unit, which would be metres, is left as given; STL
+    (binary) triangles alone.
 
     Args:
         path: new file that ends in .ply, .obj, .stl or .glb.
@@ -84,11 +85,9 @@ def _coloured(kind: str, mesh: Mesh, tint: Sequence[int], scale: float) -> Any:
     import trimesh
 
     made: Any = trimesh.Trimesh(mesh.vertices / scale, mesh.faces, process=False)
-    if kind == "glb":
+    if kind == "glb":  # OBJ would have six numbers for each vertex
         material = trimesh.visual.material.PBRMaterial(
             baseColorFactor=[*tint, 255], metallicFactor=0.0, roughnessFactor=0.7, doubleSided=True
         )
         made.visual = trimesh.visual.TextureVisuals(material=material)
-    else:
-        made.visual.vertex_colors = np.tile(np.array([*tint, 255], np.uint8), (len(mesh.vertices), 1))
     return made

@@ -1,149 +1,242 @@
-"""Time and memory of making surfaces: python scripts/bench/surface.py.
+"""Time, memory and accuracy of making surfaces: python scripts/bench/surface.py.
 
-A mask of 300 x 1024 x 1024 voxels, with 300 hollow vesicles, the envelope of a cell and 60 tubes, goes through the
-surface step: smoothed along z, components, a mesh for each, decimated to a quarter, and one PLY file. Printed are
-seconds of processor time for each step, of all together by the wall, and how far the anonymous resident memory rises
-(`cryoexp.memory`, Linux only).
+    python scripts/bench/surface.py [shape=300,1024,1024] [output=stages.csv] [key=value of scripts/mesh.py ...]
+    python scripts/bench/surface.py --analytic [radius=10] [seeds=4] [output=accuracy.csv]
 
-    python scripts/bench/surface.py --analytic      accuracy on bodies of 10 voxels radius, turned and moved at random,
-                                                    beside the original's rule along z
-    python scripts/bench/surface.py --shape 100 512 512
+The first makes a mask of three cells with filopodia and organelles and of hundreds of blobs between them, in voxels of
+5 nm, writes it as an MRC file and goes the way of scripts/mesh.py, meshes, tables and all, in a process of its own:
+printed are seconds of each step, by the wall and of the processor, and the peak of resident memory. The second goes
+through the same step with bodies whose surface is known, turned and moved at random, and prints the largest errors of
+area and volume, the mean distance to the true surface, and what became of components and Euler numbers, beside those
+of the rule of deep_sxt, whose surfaces users would have otherwise.
 """
 
-import argparse
+import multiprocessing
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from importlib import import_module
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
-from cryoexp.memory import Peak
-from cryoexp.tasks.segment import components
-from cryoexp.tasks.surface import decimate, smooth, surfaces
-from cryoexp.tasks.surface.analytic import bodies, placed
-from cryoexp.tasks.surface.mesh_products import write_surfaces
-from cryoexp.tasks.surface.surfaces import Rule, make_surfaces
+from cryoexp.errors import CryoexpError
+from cryoexp.io.mrc import Volume, write_volume
+from cryoexp.tasks.surface.analytic import CASES, INSTANCES, accuracy
+from cryoexp.tasks.surface.command import make_meshes
+from cryoexp.tasks.surface.surfaces import ORIGINAL, Rule
 
-VESICLES, TUBES = 300, 60
-SEEDS = 4  # places of each analytic body
-VOXEL = 100.0  # Å
+CELLS, BLOBS, ORGANELLES, FILOPODIA = 3, 400, 15, 8  # of the last two as many in each cell
+VOXEL = 50.0  # Å
+WIDTH = 100  # of the table, where the output goes to a file
 RULES = {
     "default": Rule(),
-    "without keep_volume": Rule(keep_volume=False),
-    "sigma 1": Rule(sigma=1.0),
-    "voxels as they are, Taubin": Rule(sigma=0.0, keep_volume=False),
-    "decimated to 0.25": Rule(decimate=0.25),
-    "original's z rule": Rule(z_rule="or", sigma=0.0, smoothing=0, keep_volume=False),
+    "decimate=0.25": Rule(decimate=0.25),
+    "keep_volume=false": Rule(keep_volume=False),
+    "sigma 0": Rule(sigma=0.0, keep_volume=False),
+    "deep_sxt's": ORIGINAL,
+}
+PACKAGE = "cryoexp.tasks.surface."
+STEPS = {  # name of the function, and the modules that look it up
+    "look for fractions": ("_kind", ["command"]),
+    "smooth along z": ("smooth_z", ["surfaces"]),
+    "components": ("find_components", ["cryoexp.tasks.segment.components"]),
+    "marching cubes": ("isosurface", ["surfaces"]),
+    "Taubin": ("taubin", ["smooth"]),
+    "keep volume": ("keep_volume", ["smooth"]),
+    "decimation": ("decimate", ["decimate"]),
+    "edges": ("find_edges", ["curvature", "measurements"]),
+    "curvature": ("surface_curvature", ["mesh_products", "measurements"]),
+    "nearest others": ("nearest_others", ["measurements"]),
+    "other measurements": ("measure_surfaces", ["mesh_products"]),
+    "histograms": ("curvature_histograms", ["mesh_products"]),
+    "mesh files": ("write_meshes", ["mesh_products"]),
+    "tables": ("write_measurements", ["mesh_products"]),
 }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Print the times, or the accuracy."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", nargs=3, type=int, default=[300, 1024, 1024], metavar=("Z", "Y", "X"))
-    parser.add_argument("--analytic", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.analytic:
-        accuracy()
-    else:
-        speed(arguments.shape)
+    analytic = "--analytic" in arguments
+    given = dict(a.split("=", 1) for a in arguments if "=" in a)
+    output = given.pop("output", None)
+    table = errors(given) if analytic else speed(given)
+    show(table, 3 if analytic else 1)
+    if output:
+        table.to_csv(output, index=False)
 
 
-def accuracy() -> None:
-    """Largest error of area and volume, in per cent, and the mean distance to the true surface in voxels."""
-    print("| rule | body | area % | volume % | distance | Euler |\n|---|---|--:|--:|--:|---|")
+def show(table: pd.DataFrame, digits: int) -> None:
+    """Print a table, numbers with so many digits after the point."""
+    shown = Table()
+    for column in table:
+        numbers = pd.api.types.is_float_dtype(table[column])
+        shown.add_column(str(column), justify="right" if numbers else "left", no_wrap=True)
+    for row in table.itertuples(index=False):
+        shown.add_row(*(f"{v:.{digits}f}" if isinstance(v, float) else str(v) for v in row))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(shown)
+
+
+def errors(given: dict[str, str]) -> pd.DataFrame:
+    """Largest errors over the places of each body, for every rule."""
+    radius, seeds = float(given.pop("radius", 10)), int(given.pop("seeds", 4))
+    refuse(given, "radius, seeds, output")
+    rows = []
     for name, rule in RULES.items():
-        for kind, body in bodies().items():
-            rows = np.array([measure(body, rule, seed) for seed in range(SEEDS)])
-            worst = rows[np.abs(rows[:, :2]).argmax(0), [0, 1]] * 100
-            euler = ", ".join(str(int(n)) for n in np.unique(rows[:, 3]))
-            print(f"| {name} | {kind} | {worst[0]:+.2f} | {worst[1]:+.2f} | {rows[:, 2].max():.3f} | {euler} |")
+        for body in CASES:
+            if rule is ORIGINAL and body == INSTANCES:
+                continue  # it knows no instances
+            found = [accuracy(body, rule, seed, radius) for seed in range(seeds)]
+            rows.append({"rule": name, "body": body, **worst(pd.DataFrame(found))})
+    units = {"area": "area %", "volume": "volume %", "distance": "distance", "euler": "Euler"}
+    return pd.DataFrame(rows).rename(columns=units)
 
 
-def measure(body: Any, rule: Rule, seed: int) -> tuple[float, float, float, int]:
-    """Relative error of area and of volume, mean distance to the true surface, and Euler number."""
-    mask, distance = placed(body, seed)
-    mask = np.pad(mask, ((2, 2), (0, 0), (0, 0)))  # room for what the original's rule adds
-    mesh = make_surfaces(mask, 1.0, (0.0, 0.0, -2.0), rule).meshes[0]
-    off = np.abs(distance(mesh.triangles_center))
-    mean = float((off * mesh.area_faces).sum() / mesh.area)
-    return mesh.area / body.area - 1, mesh.volume / body.volume - 1, mean, mesh.euler_number
+def worst(found: pd.DataFrame) -> dict[str, Any]:
+    """Largest error, with its sign; numbers that were found, all of them."""
+    largest = {c: float(found[c].iloc[found[c].abs().argmax()]) for c in found if found[c].dtype == float}
+    return largest | {c: ", ".join(map(str, sorted(set(found[c])))) for c in found if c not in largest}
 
 
-def speed(shape: list[int]) -> None:
-    """Times of each step on a large mask."""
-    mask = scene(shape, np.random.default_rng(0))
-    print(f"{shape[0]} x {shape[1]} x {shape[2]} voxels, {mask.mean() * 100:.1f} % in the mask")
-    spent: dict[str, float] = {}
-    steps = [(surfaces, "smooth_z"), (components, "find_components"), (surfaces, "isosurface")]
-    steps += [(smooth, "taubin"), (smooth, "keep_volume"), (decimate, "decimate")]
-    for module, name in steps:
-        setattr(module, name, timed(name, getattr(module, name), spent))
-    rule = replace(Rule(), z_sigma=1.0, decimate=0.25)
+def speed(given: dict[str, str]) -> pd.DataFrame:
+    """Seconds of each step on a large mask."""
+    shape = [int(n) for n in given.pop("shape", "300,1024,1024").split(",")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells.mrc"
+        mask = scene(shape, np.random.default_rng(0))
+        write_volume(path, Volume(mask, VOXEL))
+        print(f"{' x '.join(map(str, shape))} voxels, {mask.mean() * 100:.1f} % in the mask", flush=True)
+        del mask
+        arguments = [f"input={path}", f"output={folder}/meshes", *(f"{k}={v}" for k, v in given.items())]
+        # a process that has made nothing before: its peak is that of the step
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=work, args=(arguments, there))
+        process.start()
+        there.close()
+        try:
+            spent, total = here.recv()
+        except EOFError:
+            sys.exit("the process ended without an answer")
+        process.join()
+        written = sum(file.stat().st_size for file in (Path(folder) / "meshes").iterdir())
+        table = pd.read_csv(Path(folder) / "meshes" / "cells__measurements.csv")
+    print(f"{len(table)} components, {table['faces'].sum():,} triangles, {written / 1e9:.2f} GB of files")
+    print(f"wall {total[0]:.0f} s, processor {total[1]:.0f} s, peak of resident memory {total[2]:.2f} GB")
+    rest = [*(total[i] - sum(times[i] for times in spent.values()) for i in (0, 1)), total[2]]
+    columns = ["wall s", "processor s", "peak so far, GB"]
+    return pd.DataFrame({**spent, "rest": rest}, index=columns).T.round(1).rename_axis("step").reset_index()
+
+
+def work(arguments: list[str], answer: Connection) -> None:
+    """Make meshes, with a watch on every step."""
+    spent: dict[str, list[float]] = {}
+    running: list[list[float]] = []
+    for label, (name, modules) in STEPS.items():
+        for module in (import_module(m if m.startswith("cryoexp") else PACKAGE + m) for m in modules):
+            setattr(module, name, timed(label, getattr(module, name), spent, running))
     wall, processor = time.monotonic(), time.process_time()
-    with Peak() as peak, tempfile.TemporaryDirectory() as folder:
-        made = make_surfaces(mask, VOXEL, rule=rule)
-        timed("write and measure", write_surfaces, spent)(made, Path(folder), "cell")
-    for name, seconds in spent.items():
-        print(f"{name:20s} {seconds:7.1f} s")
-    faces = sum(len(mesh.faces) for mesh in made.meshes)
-    marched = sum(int(surface.steps["faces_marched"]) for surface in made.components)
-    print(f"{len(made.components)} components, {marched} triangles marched, {faces} written")
-    print(f"processor {time.process_time() - processor:.0f} s, wall {time.monotonic() - wall:.0f} s")
-    print(f"memory beside the mask ({mask.nbytes / 1e9:.2f} GB): {peak.rise / 1e9:.2f} GB")
+    make_meshes(arguments)
+    total = time.monotonic() - wall, time.process_time() - processor
+    answer.send((spent, (*total, peak())))
 
 
-def timed(name: str, what: Callable[..., Any], spent: dict[str, float]) -> Callable[..., Any]:
-    """Add the processor time of every call to a sum."""
+def peak() -> float:
+    """Highest resident memory of this process so far, GB; Linux only."""
+    # of getrusage a process that was spawned has its parent's
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+
+
+def timed(
+    label: str, what: Callable[..., Any], spent: dict[str, list[float]], running: list[list[float]]
+) -> Callable[..., Any]:
+    """Add up the time of every call, without that of other timed calls in it."""
 
     def call(*args: Any, **more: Any) -> Any:
-        start = time.process_time()
+        wall, processor, within = time.monotonic(), time.process_time(), [0.0, 0.0]
+        running.append(within)
         try:
             return what(*args, **more)
         finally:
-            spent[name] = spent.get(name, 0.0) + time.process_time() - start
+            running.pop()
+            took = time.monotonic() - wall, time.process_time() - processor
+            mine = spent.setdefault(label, [0.0, 0.0, 0.0])
+            for i in (0, 1):
+                mine[i] += took[i] - within[i]
+                if running:
+                    running[-1][i] += took[i]
+            mine[2] = peak()
 
     return call
 
 
 def scene(shape: list[int], rng: np.random.Generator) -> np.ndarray:
-    """A mask `(z, y, x)` of shells and tubes."""
-    mask = np.zeros(shape, np.uint8)
-    half = np.array(shape) / 2
-    y, x = np.ogrid[: shape[1], : shape[2]]
-    flat = ((y - half[1]) / (0.95 * half[1])) ** 2 + ((x - half[2]) / (0.95 * half[2])) ** 2
-    for z, plane in enumerate(mask):
-        level = np.sqrt(flat + ((z - half[0]) / (0.9 * half[0])) ** 2)
-        # about four voxels in plane, and as many across
-        plane[np.abs(level - 1) < 2 / half.min()] = 1
-    size = np.array(shape)
-    for _ in range(VESICLES):
-        radius = rng.uniform(8, min(25, size.min() / 5))
-        stamp(mask, free(mask, radius + 2, rng), np.zeros(3), radius, radius - 3)
-    for _ in range(TUBES):
-        direction = rng.normal(size=3) * [0.2, 1, 1]
-        direction *= min(60, size.min() / 5) / np.linalg.norm(direction)
-        stamp(mask, rng.uniform(0.25, 0.75, 3) * size, direction, rng.uniform(3, 8), -1)
+    """A mask `(z, y, x)` of cells in a row along a diagonal, each with organelles and filopodia, and of blobs."""
+    mask, size = np.zeros(shape, np.uint8), np.array(shape)
+    for i in range(CELLS):
+        axes = np.array([0.42, 0.14, 0.24]) * size * rng.uniform(0.9, 1.1, 3)
+        cell(mask, size * (0.5, 0.2 + 0.3 * i, 0.25 + 0.25 * i), axes, rng)
+    for _ in range(BLOBS):
+        radius = rng.uniform(3, 10)
+        stamp(mask, free(mask, rng.uniform(0, 1, (50, 3)) * size, radius + 2), np.zeros(3), radius, -1)
     return mask
 
 
-def free(mask: np.ndarray, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """A place in the cell with nothing around it, or after 50 tries the last that was tried."""
-    for _ in range(50):
-        place = rng.uniform(0.2, 0.8, 3) * mask.shape
+def cell(mask: np.ndarray, centre: np.ndarray, axes: np.ndarray, rng: np.random.Generator) -> None:
+    """Paint the membrane of a cell, a nucleus and vesicles in it, and rods that stand out."""
+    envelope(mask, centre, axes)
+    envelope(mask, centre, axes * 0.45)
+    for _ in range(ORGANELLES):
+        radius = rng.uniform(0.06, 0.14) * axes.min()
+        way = rng.normal(size=(50, 3))
+        places = centre + way / np.linalg.norm(way, axis=1, keepdims=True) * rng.uniform(0.5, 0.8, (50, 1)) * axes
+        stamp(mask, free(mask, places, radius + 2), np.zeros(3), radius, radius - 3)
+    for _ in range(FILOPODIA):
+        way = rng.normal(size=3) * [0.3, 1, 1]
+        way /= np.linalg.norm(way)
+        foot = centre + way / np.linalg.norm(way / axes)
+        arm = way * axes.min() / 3
+        stamp(mask, foot + arm, arm, rng.uniform(4, 7), -1)
+
+
+def envelope(mask: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> None:
+    """Paint the shell of an ellipsoid, four voxels thick."""
+    low, high = np.maximum(centre - axes - 4, 0).astype(int), np.minimum(centre + axes + 5, mask.shape).astype(int)
+    y, x = (np.arange(a, b) - c for a, b, c in zip(low[1:], high[1:], centre[1:], strict=True))
+    flat = ((y / axes[1]) ** 2)[:, None] + (x / axes[2]) ** 2
+    slope = ((y / axes[1] ** 2) ** 2)[:, None] + (x / axes[2] ** 2) ** 2
+    for z in range(low[0], high[0]):
+        along = z - centre[0]
+        level = np.sqrt(flat + (along / axes[0]) ** 2)
+        away = level * (level - 1) / np.maximum(np.sqrt(slope + (along / axes[0] ** 2) ** 2), 1e-9)
+        mask[z, low[1] : high[1], low[2] : high[2]][np.abs(away) < 2] = 1
+
+
+def free(mask: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
+    """The first of some places with nothing around it, or the last."""
+    for place in places:
         z, y, x = (slice(max(0, int(c - reach)), int(c + reach) + 1) for c in place)
         if not mask[z, y, x].any():
             break
-    return place
+    return np.asarray(place)
 
 
 def stamp(mask: np.ndarray, centre: np.ndarray, arm: np.ndarray, outer: float, inner: float) -> None:
     """Paint a capsule around centre ± arm, hollow within an inner radius."""
     reach = np.abs(arm) + outer + 1
     low, high = np.maximum(centre - reach, 0).astype(int), np.minimum(centre + reach + 1, mask.shape).astype(int)
+    if (low >= high).any():
+        return
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     offset = np.moveaxis(np.indices(tuple(high - low)), 0, -1) + low - centre
     along = np.clip(offset @ arm / max(float(arm @ arm), 1e-9), -1, 1)
@@ -151,5 +244,14 @@ def stamp(mask: np.ndarray, centre: np.ndarray, arm: np.ndarray, outer: float, i
     mask[box][(away <= outer) & (away >= inner)] = 1
 
 
+def refuse(given: dict[str, str], known: str) -> None:
+    """End where something was given that nobody reads."""
+    if given:
+        sys.exit(f"unknown: {', '.join(given)}; there are {known}")
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main(sys.argv[1:])
+    except CryoexpError as error:
+        sys.exit(f"\ncryoexp: {error}")

@@ -31,14 +31,34 @@ def test_a_sphere_of_100_nm_measures_100_nm_in_the_file(tmp_path, kind, unit, le
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_ply_and_obj_colour_the_vertices_of_each_mesh(tmp_path):
-    for kind in ("ply", "obj"):
-        write_meshes(tmp_path / f"a.{kind}", BALLS, ["a", "b"], [(255, 0, 0), (0, 0, 255)])
-        read = trimesh.load(tmp_path / f"a.{kind}", force="mesh", process=False)
-        left = read.vertices[:, 0] < 100
-        assert (read.visual.vertex_colors[left, :3] == (0, 0, 255)).all()
-        assert (read.visual.vertex_colors[~left, :3] == (255, 0, 0)).all()
+def test_ply_colours_the_vertices_of_each_mesh(tmp_path):
+    write_meshes(tmp_path / "a.ply", BALLS, ["a", "b"], [(255, 0, 0), (0, 0, 255)])
+    read = trimesh.load(tmp_path / "a.ply", force="mesh", process=False)
+    left = read.vertices[:, 0] < 100
+    assert (read.visual.vertex_colors[left, :3] == (0, 0, 255)).all()
+    assert (read.visual.vertex_colors[~left, :3] == (255, 0, 0)).all()
     assert b"in nm" in (tmp_path / "a.ply").read_bytes()[:200]
+
+
+@pytest.mark.parametrize("kind", ["ply", "obj", "stl"])
+@pytest.mark.parametrize(("unit", "length"), [("nm", 1.0), ("angstrom", 10.0)])
+def test_meshio_reads_the_same_triangles(tmp_path, kind, unit, length):
+    meshio = pytest.importorskip("meshio")
+    write_meshes(tmp_path / f"a.{kind}", BALLS, ["a", "b"], [(255, 0, 0), (0, 0, 255)], unit)
+    read = meshio.read(tmp_path / f"a.{kind}")
+    assert read.points.shape[1] == 3
+    faces = np.concatenate([cells.data for cells in read.cells])
+    assert len(faces) == sum(len(ball.faces) for ball in BALLS)
+    large = read.points[read.points[:, 0] > 100 * length]
+    np.testing.assert_allclose(np.ptp(large, axis=0), 100 * length, rtol=1e-5)
+    np.testing.assert_allclose(read.points[faces].min((0, 1)), np.array([-20, -50, -50]) * length, rtol=1e-5)
+
+
+def test_an_obj_names_its_meshes_and_has_three_numbers_a_vertex(tmp_path):
+    write_meshes(tmp_path / "a.obj", BALLS, ["large", "small"], [(255, 0, 0), (0, 0, 255)])
+    lines = [line.split() for line in (tmp_path / "a.obj").read_text().splitlines()]
+    assert [line[1] for line in lines if line and line[0] == "o"] == ["large", "small"]
+    assert {len(line) for line in lines if line and line[0] == "v"} == {4}
 
 
 def test_glb_has_a_coloured_node_for_each_mesh(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +52,19 @@ def test_floats_are_labels_if_all_are_whole_and_else_a_probability(tmp_path):
     assert trimesh.load(tmp_path / "out" / "a__class_1.ply").extents == pytest.approx(200, rel=0.02)
 
 
+def test_a_volume_without_a_voxel_size_is_named_and_a_class_that_is_missing_too(cell, tmp_path, capsys):
+    with mrcfile.new(tmp_path / "bare.mrc") as mrc:
+        mrc.set_data(balls())
+    with pytest.raises(DataError, match=r"bare\.mrc.*voxel_size="):
+        make_meshes([f"input={tmp_path / 'bare.mrc'}", f"output={tmp_path / 'out'}"])
+    make_meshes([f"input={cell}", f"output={tmp_path / 'out'}", "classes={1: ball, 9: rod}"])
+    assert "no component of rod" in capsys.readouterr().out
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ConfigError, match="overwrite=true"):
+        make_meshes([f"input={cell}", f"output={tmp_path / 'out'}"])
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -74,8 +88,11 @@ def test_bad_keys_are_refused_before_any_work(cell, tmp_path, given, said):
 def test_bad_volumes_are_named_and_leave_nothing(cell, tmp_path):
     write_volume(tmp_path / "empty.mrc", Volume(balls() * 0, 50.0))
     write_volume(tmp_path / "half.mrc", Volume(balls() * np.float32(0.5), 50.0))
+    write_volume(tmp_path / "tomogram.mrc", Volume(balls() * np.float32(2.5) - 1, 50.0))
     for name, given, said in (
-        ("empty", "minimum=1", "no component"),
+        ("empty", "minimum=1", "no component: the volume is empty"),
+        ("tomogram", "level=0.4", "between 0 and 1, the file holds -1 to 4"),
+        ("cell", "classes=[7,9]", r"classes=\[7, 9\]: the volume holds 1, 2"),
         ("half", "kind=labels", "kind=probability"),
         ("cell", "minimum_nm3=1000000000", "no component"),
     ):

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryoexp.tasks.surface.surfaces import Rule, make_surfaces
+
 Distance = Callable[[np.ndarray], np.ndarray]
+PAIR = 1.9  # radii between the centres of balls that touch
+INSTANCES = "touching pair, instances"
+CASES = ("sphere", "ellipsoid", "torus", "capsule", "touching pair", INSTANCES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,31 @@ def capsule(half: float, radius: float) -> Body:
     return Body(distance, area, np.pi * radius**2 * (2 * half + 4 / 3 * radius), 2, half + radius)
 
 
+def ball_pair(radius: float, apart: float) -> Body:
+    """Return two balls that touch, their centres so far apart on the first axis: a little less than two radii."""
+    (area, volume), shift = _cut_ball(radius, apart), np.array([apart / 2, 0, 0])
+
+    def distance(p: np.ndarray) -> np.ndarray:
+        return np.minimum(*(np.linalg.norm(p - way * shift, axis=-1) for way in (1, -1))) - radius
+
+    disc = np.pi * (radius**2 - (apart / 2) ** 2)
+    return Body(distance, 2 * (area - disc), 2 * volume, 2, radius + apart / 2)
+
+
+def ball_halves(radius: float, apart: float) -> list[Body]:
+    """Return the two balls of `ball_pair` as objects of their own, parted by the plane between them."""
+    area, volume = _cut_ball(radius, apart)
+
+    def half(way: int) -> Body:
+        def distance(p: np.ndarray) -> np.ndarray:
+            ball = np.linalg.norm(p - way * np.array([apart / 2, 0, 0]), axis=-1) - radius
+            return np.maximum(ball, -way * p[..., 0])
+
+        return Body(distance, area, volume, 2, radius + apart / 2)
+
+    return [half(1), half(-1)]
+
+
 def bodies(radius: float = 10.0) -> dict[str, Body]:
     """Return one body of each kind at a radius in voxels."""
     return {
@@ -79,6 +109,7 @@ def bodies(radius: float = 10.0) -> dict[str, Body]:
         "ellipsoid": ellipsoid((radius, 1.4 * radius, 1.8 * radius)),
         "torus": torus(2.4 * radius, radius),
         "capsule": capsule(1.2 * radius, radius),
+        "touching pair": ball_pair(radius, PAIR * radius),
     }
 
 
@@ -93,13 +124,62 @@ def placed(body: Body, seed: int) -> tuple[np.ndarray, Distance]:
         the voxels whose centres it holds, `(z, y, x)` uint8, and the distance of points x, y, z in voxels of that
         volume to its surface.
     """
+    numbers, (distance,) = placed_together([body], seed)
+    return numbers, distance
+
+
+def placed_together(parts: list[Body], seed: int) -> tuple[np.ndarray, list[Distance]]:
+    """Put bodies into one volume, turned and moved as one; see `placed`. Voxels have their numbers, from 1."""
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    edge = int(np.ceil(2 * body.reach)) + 7
+    edge = int(np.ceil(2 * parts[0].reach)) + 7
     centre = (edge - 1) / 2 + rng.uniform(-0.5, 0.5, 3)
 
-    def distance(points: np.ndarray) -> np.ndarray:
-        return body.distance((points[..., ::-1] - centre) @ turn)
+    def distance_to(body: Body) -> Distance:
+        return lambda points: body.distance((points[..., ::-1] - centre) @ turn)
 
-    grid = np.moveaxis(np.indices((edge,) * 3), 0, -1)[..., ::-1]
-    return (distance(grid.astype(float)) <= 0).astype(np.uint8), distance
+    grid = np.moveaxis(np.indices((edge,) * 3), 0, -1)[..., ::-1].astype(float)
+    distances, numbers = [distance_to(body) for body in parts], np.zeros((edge,) * 3, np.uint8)
+    for number, distance in enumerate(distances, start=1):
+        numbers[(distance(grid) <= 0) & (numbers == 0)] = number
+    return numbers, distances
+
+
+def accuracy(name: str, rule: Rule, seed: int, radius: float = 10.0) -> dict[str, float | int]:
+    """Send a body through the whole surface step.
+
+    Args:
+        name: of `bodies`, or ``touching pair, instances`` for two objects of their own.
+        rule: how surfaces are made.
+        seed: of the place of the body.
+        radius: voxels.
+
+    Returns:
+        Errors of ``area`` and ``volume`` in per cent (sums over all components), the mean ``distance`` of the mesh to
+        the true surface in voxels, the number of ``components`` and the ``euler`` number of all together.
+    """
+    separate = name == INSTANCES
+    parts = ball_halves(radius, PAIR * radius) if separate else [bodies(radius)[name]]
+    numbers, distances = placed_together(parts, seed)
+    numbers = np.pad(numbers, ((2, 2), (0, 0), (0, 0)))  # room for what the rule of the original adds
+    meshes = make_surfaces(numbers, 1.0, (0.0, 0.0, -2.0), rule, "instances" if separate else "labels").meshes
+    off = sum(
+        float((np.abs(distance(mesh.triangles_center)) * mesh.area_faces).sum())
+        for mesh, distance in zip(meshes, distances, strict=True)
+    )
+    area = sum(float(mesh.area) for mesh in meshes)
+    volume = sum(float(mesh.volume) for mesh in meshes)
+    return {
+        "area": 100 * (area / sum(body.area for body in parts) - 1),
+        "volume": 100 * (volume / sum(body.volume for body in parts) - 1),
+        "distance": off / area,
+        "components": sum(int(mesh.body_count) for mesh in meshes),
+        "euler": sum(int(mesh.euler_number) for mesh in meshes),
+    }
+
+
+def _cut_ball(radius: float, apart: float) -> tuple[float, float]:
+    """Area, with the disc of the cut, and volume of a ball that a plane at half the way to the next cuts."""
+    cap = radius - apart / 2
+    area = 4 * np.pi * radius**2 - 2 * np.pi * radius * cap + np.pi * (radius**2 - (apart / 2) ** 2)
+    return area, 4 / 3 * np.pi * radius**3 - np.pi * cap**2 * (3 * radius - cap) / 3

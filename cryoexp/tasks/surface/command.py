@@ -25,6 +25,8 @@ from cryoexp.tasks.surface.volume import voxels_of
 
 PERCENT = 100.0  # probabilities written as whole numbers
 SLAB = 16  # slices looked at once
+BEYOND = 0.01  # by which rounding may carry probabilities over their ends
+SHOWN = 10  # numbers in one message
 ENDINGS = (".gz", ".bz2", ".mrc", ".map", ".rec", ".st")
 
 
@@ -102,11 +104,15 @@ def _one(path: Path, name: str, keys: DictConfig, classes: dict[int, str] | None
     kind = keys.kind if keys.kind != "auto" else _kind(volume.data)
     rule = _rule(keys, volume.voxel_size)
     try:
-        made = make_surfaces(_values(volume, kind), volume.voxel_size, volume.origin, rule, kind, classes)
+        values = _values(volume, kind)
+        made = make_surfaces(values, volume.voxel_size, volume.origin, rule, kind, classes)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     if not made.components:
-        raise DataError(f"{path}: no component of {rule.minimum} voxels or more ({kind}). Lower minimum= or level=")
+        raise DataError(f"{path}: {_nothing(values, kind, rule, classes)}")
+    for cls in sorted(set((classes or {}).values()) - {surface.cls for surface in made.components}):
+        if kind == "labels":
+            console.print(f"{name}: no component of {cls} with {rule.minimum} voxels or more")
     written = write_surfaces(made, folder, name, keys.formats, keys.unit, source=str(path.resolve())).paths
     faces = sum(len(mesh.faces) for mesh in made.meshes)
     console.print(f"{name}: {len(made.components)} components, {faces} triangles ({kind})")
@@ -135,6 +141,7 @@ def _values(volume: MappedVolume, kind: str) -> np.ndarray:
     data = volume.data
     integers = data.dtype.kind in "iub"
     if kind == "probability":
+        _check_shares(data, PERCENT if integers else 1.0)
         if not integers:
             return data
         return np.asarray(data, dtype=np.float32) / np.float32(PERCENT)
@@ -147,6 +154,32 @@ def _values(volume: MappedVolume, kind: str) -> np.ndarray:
             raise DataError(f"kind={kind}: labels are whole numbers, but the file holds others. Give kind=probability")
         out[i : i + SLAB] = slab
     return out
+
+
+def _check_shares(data: np.ndarray, most: float) -> None:
+    """Refuse what is no probability, a tomogram for example."""
+    ends = np.array([(slab.min(), slab.max()) for slab in (data[i : i + SLAB] for i in range(0, len(data), SLAB))])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())  # NaN stays NaN
+    if not (low >= -BEYOND * most and high <= (1 + BEYOND) * most):
+        raise DataError(
+            f"probabilities lie between 0 and {most:g}, the file holds {low:g} to {high:g}. Labels are whole numbers; "
+            "a tomogram has to be segmented first"
+        )
+
+
+def _nothing(values: np.ndarray, kind: str, rule: Rule, classes: dict[int, str] | None) -> str:
+    """Why there is no component."""
+    if kind == "probability":
+        return (
+            f"no component of {rule.minimum} voxels or more above a level of {rule.level:g}. Lower minimum= or level="
+        )
+    there = sorted({int(n) for plane in values for n in np.unique(plane)} - {0})
+    if not there:
+        return "no component: the volume is empty, all voxels are 0"
+    if kind == "labels" and classes and not set(classes) & set(there):
+        listed = ", ".join(map(str, there[:SHOWN])) + (" …" if len(there) > SHOWN else "")
+        return f"no component of classes={sorted(classes)}: the volume holds {listed}"
+    return f"no component of {rule.minimum} voxels or more ({kind}). Lower minimum="
 
 
 def _stem(path: Path) -> str:

@@ -9,8 +9,11 @@ from scipy.spatial.distance import pdist
 from trimesh.triangles import closest_point
 
 DIRECTIONS = 600  # over half a sphere: each is within 4 degrees of one of them
-CHUNK = 100_000  # vertices
+CHUNK = 4096  # vertices: what is known of them all fits into the cache
+SAMPLE = 50_000  # vertices that are looked at along all directions
+WIDEST = 24  # directions along which all are
 EXACT = 1000  # vertices of which all pairs are compared
+FIRST = 200  # vertices of a surface that are looked at first
 CLOSEST = 16  # vertices of a surface whose way to the other is measured to its faces
 ROUNDS = 10  # of going from a face back to the nearest vertex
 
@@ -18,19 +21,16 @@ ROUNDS = 10  # of going from a face back to the nearest vertex
 def feret(vertices: np.ndarray) -> float:
     """Return the largest distance of two points of a surface, `(n, 3)`.
 
-    Of many points only those are compared that are outermost in one of 600 directions: at most 0.3 % too short.
+    Of many points only those are compared that are outermost in one of 600 directions: at most 0.3 % too short. Of
+    very many, every so-manieth is looked at along all of these, and all along those in which the surface is widest.
     """
     if len(vertices) > EXACT:
-        ways = _half_sphere(DIRECTIONS)
-        best, outermost = np.full(2 * len(ways), -np.inf), np.zeros(2 * len(ways), int)
-        for start in range(0, len(vertices), CHUNK):
-            along = vertices[start : start + CHUNK] @ ways.T
-            along = np.concatenate([along, -along], axis=1)
-            at = along.argmax(0)
-            further = along[at, np.arange(len(best))]
-            outermost = np.where(further > best, at + start, outermost)
-            best = np.maximum(further, best)
-        vertices = vertices[np.unique(outermost)]
+        points = np.asarray(vertices - vertices.mean(0), np.float32)  # to choose by; what is chosen is exact
+        ways = _half_sphere(DIRECTIONS).astype(np.float32)
+        if len(points) > SAMPLE:
+            _, width = _outermost(points[:: len(points) // SAMPLE], ways)
+            ways = ways[np.argsort(width)[-WIDEST:]]
+        vertices = vertices[np.unique(_outermost(points, ways)[0])]
     return float(pdist(vertices).max()) if len(vertices) > 1 else 0.0
 
 
@@ -74,6 +74,25 @@ class _Part:
     faces: np.ndarray
     _tree: cKDTree | None = None
     _incident: tuple[np.ndarray, np.ndarray] | None = field(default=None)
+    _sorted: np.ndarray | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        columns = np.ascontiguousarray(self.vertices.T)
+        self.low, self.high = columns.min(1), columns.max(1)
+        self.axis = int((self.high - self.low).argmax())
+
+    def near(self, other: "_Part", reach: float) -> np.ndarray:
+        """Vertices within a reach of the bounding box of another surface, in the order of the longest axis."""
+        if self._sorted is None:
+            self._sorted = self.vertices[np.argsort(self.vertices[:, self.axis])]
+        low, high = other.low - reach, other.high + reach
+        first = np.searchsorted(self._sorted[:, self.axis], low[self.axis], "left")
+        last = np.searchsorted(self._sorted[:, self.axis], high[self.axis], "right")
+        some = self._sorted[first:last]
+        for axis in range(3):
+            if axis != self.axis:
+                some = some[(some[:, axis] >= low[axis]) & (some[:, axis] <= high[axis])]
+        return some
 
     @property
     def tree(self) -> cKDTree:
@@ -92,6 +111,19 @@ class _Part:
         return np.unique(np.concatenate(found)) if found else np.zeros(0, int)
 
 
+def _outermost(points: np.ndarray, ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last point `(2, k)` along each of some directions, and how far they are apart along it `(k,)`."""
+    rows, ends = np.arange(len(ways)), np.array([[1.0], [-1.0]], np.float32)
+    best, found = np.full((2, len(ways)), -np.inf, np.float32), np.zeros((2, len(ways)), int)
+    for start in range(0, len(points), CHUNK):
+        along = ways @ points[start : start + CHUNK].T
+        at = np.stack([along.argmax(1), along.argmin(1)])
+        reach = ends * along[rows, at]
+        further = reach > best
+        found[further], best[further] = at[further] + start, reach[further]
+    return found, best.sum(0)
+
+
 def _half_sphere(count: int) -> np.ndarray:
     """Unit vectors `(count, 3)` on a spiral over half a sphere, evenly (golden angle)."""
     i = np.arange(count)
@@ -103,8 +135,8 @@ def _half_sphere(count: int) -> np.ndarray:
 def _pairs(parts: dict[int, _Part]) -> list[tuple[float, int, int]]:
     """All pairs with the distance between their bounding boxes, the nearest first."""
     numbers = np.array(list(parts))
-    low = np.array([p.vertices.min(0) for p in parts.values()]).reshape(-1, 3)
-    high = np.array([p.vertices.max(0) for p in parts.values()]).reshape(-1, 3)
+    low = np.array([p.low for p in parts.values()]).reshape(-1, 3)
+    high = np.array([p.high for p in parts.values()]).reshape(-1, 3)
     one, two = np.triu_indices(len(numbers), 1)
     gaps = np.linalg.norm(np.maximum(0, np.maximum(low[one] - high[two], low[two] - high[one])), axis=1)
     # of equal boxes' distances the pairs of neighbours first: they bound the search
@@ -116,20 +148,21 @@ def _pairs(parts: dict[int, _Part]) -> list[tuple[float, int, int]]:
 def _between(one: _Part, two: _Part, reach: float) -> float:
     """Distance of the nearest vertices, infinite beyond a reach."""
     few, many = sorted((one, two), key=lambda part: len(part.vertices))
-    near = _within_box(few.vertices, many.vertices, reach)
-    return float(many.tree.query(near, distance_upper_bound=reach)[0].min()) if len(near) else np.inf
-
-
-def _within_box(points: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
-    low, high = others.min(0), others.max(0)
-    return points[(np.maximum(0, np.maximum(low - points, points - high)) ** 2).sum(1) <= reach**2]
+    best = np.inf
+    for points in (few.vertices[:: max(1, len(few.vertices) // FIRST)], None):  # a few bound the search for all
+        near = few.near(many, reach) if points is None else points
+        if len(near):
+            best = min(best, float(many.tree.query(near, distance_upper_bound=reach)[0].min()))
+            # a hair more, as the bound of a tree is left out
+            reach = min(reach, best * (1 + 1e-9))
+    return best
 
 
 def _to_faces(one: _Part, two: _Part, between: float) -> float:
     """Distance from the closest vertices of each of two surfaces to the faces of the other around their nearest."""
     best = between
     for a, b in ((one, two), (two, one)):
-        near = _within_box(a.vertices, b.vertices, between * (1 + 1e-9))
+        near = a.near(b, between * (1 + 1e-9))
         distances = b.tree.query(near, distance_upper_bound=between * 2 + 1e-9)[0]
         for at in near[np.argsort(distances)[:CLOSEST]]:
             found, place = _to_near_faces(at, b)

@@ -51,7 +51,8 @@ def write_surfaces(
     """Write meshes, what was done to them, and their measurements.
 
     ``<name>__<class>.<format>`` has a colour for each component, ``<name>__surfaces.csv`` says what each step did (in
-    nm), ``<name>__measurements.csv`` and ``.json`` are those of `cryoexp.tasks.surface.tables.write_measurements`.
+    nm), ``<name>__measurements.csv`` and ``.json`` are those of `cryoexp.tasks.surface.tables.write_measurements`;
+    ``cut`` says there of components that they reach the border of the volume: area and volume are of what is in it.
 
     Args:
         surfaces: of one volume.
@@ -79,6 +80,7 @@ def write_surfaces(
     short = table_unit(unit)
     curvatures = [surface_curvature(np.asarray(m.vertices), np.asarray(m.faces)) for m in surfaces.meshes]
     table = measure_surfaces(surfaces.meshes, surfaces.names, short, curvatures)
+    table.insert(table.columns.get_loc("reason") + 1, "cut", [bool(s.steps["cut"]) for s in surfaces.components])
     histograms = curvature_histograms(curvatures, short)
     written += [
         steps,

@@ -71,6 +71,10 @@ class Rule:
                 raise ConfigError(f"{name}={value} must lie above 0 {most} 1")
 
 
+# deep_sxt's: any label within two slices wins, and the voxels are marched as they are
+ORIGINAL = Rule(z_rule="or", sigma=0.0, smoothing=0, keep_volume=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """The surface of one component.
@@ -79,7 +83,8 @@ class Surface:
         cls: name of its class.
         number: of the component within its class from 1, the largest first; of instances their number.
         mesh: x, y, z in Å, the volume's origin added; faces look outwards.
-        steps: what each step did: voxels, faces, how far it moved the surface (nm).
+        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``cut``: whether the object
+            reaches the border of the volume, where it is closed by a flat lid, or open, see `Rule`.
     """
 
     cls: str
@@ -242,7 +247,7 @@ def _mesh(thing: Thing, voxels: int, place: _Place) -> "tuple[trimesh.Trimesh, d
     rule, size = place.rule, place.voxel_size
     vertices, faces = isosurface(thing, rule.sigma, rule.closed)
     mesh = trimesh.Trimesh(vertices[:, ::-1] * size + place.origin, faces, process=False)
-    steps: dict[str, float] = {"voxels": voxels, "faces_marched": len(faces)}
+    steps: dict[str, float] = {"voxels": voxels, "cut": thing.at_border(), "faces_marched": len(faces)}
     smoothed = taubin(mesh, rule.smoothing)
     # along the normals: what vertices move within the surface leaves it where it is
     moved = ((np.asarray(smoothed.vertices) - np.asarray(mesh.vertices)) * normals(smoothed)).sum(1)
@@ -257,4 +262,5 @@ def _mesh(thing: Thing, voxels: int, place: _Place) -> "tuple[trimesh.Trimesh, d
         for name in ("mean", "p95", "largest"):
             steps[f"decimation_{name}_nm"] = getattr(off, name) / ANGSTROM_PER_NM
     steps["faces"] = len(mesh.faces)
-    return mesh, steps
+    # without what trimesh has worked out and keeps: several times the mesh
+    return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False), steps
