@@ -52,7 +52,7 @@ class Thing:
         return any(s.start + c == 0 or s.stop + c == n for s, c, n in places)
 
 
-def isosurface(thing: Thing, sigma: float = 1.5, closed: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def isosurface(thing: Thing, sigma: float = 0.9, closed: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return the surface of one object by marching cubes (Lewiner et al. 2003).
 
     Only blocks that the surface crosses are looked at, with two blurs of one block in memory; vertices that blocks

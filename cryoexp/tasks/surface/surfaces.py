@@ -49,7 +49,7 @@ class Rule:
     cavities: int = 0
     slice_holes: int = 0
     connectivity: int = 26
-    sigma: float = 1.5
+    sigma: float = 0.9
     blur: float = 0.0
     level: float = 0.5
     closed: bool = True
