@@ -37,7 +37,7 @@ from cryoexp.tasks.surface.surfaces import ORIGINAL, Rule
 
 CELLS, BLOBS, ORGANELLES, FILOPODIA = 3, 400, 15, 8  # of the last two as many in each cell
 VOXEL = 50.0  # Å
-WIDTH = 100  # of the table, where the output goes to a file
+WIDTH = 110  # of the table, where the output goes to a file
 RULES = {
     "default": Rule(),
     "decimate=0.25": Rule(decimate=0.25),
