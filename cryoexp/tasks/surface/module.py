@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
@@ -25,6 +26,7 @@ from cryoexp.tasks.segment.thresholds import choose_thresholds, count_tomograms
 from cryoexp.tasks.segment.volume_files import file_names
 from cryoexp.tasks.showcase import Showcase
 from cryoexp.tasks.surface.figures import Painter
+from cryoexp.tasks.surface.keys import check_keys
 from cryoexp.tasks.surface.losses import label_loss, probabilities, value_range
 from cryoexp.tasks.surface.products import dice_scores, show, write_new, write_products
 from cryoexp.tasks.surface.recipe import make_recipe
@@ -33,7 +35,6 @@ from cryoexp.tasks.surface.turns import QUARTERS, quarter_turned
 
 Label = Callable[[Tomogram, Path], Slabs]  # gives the probabilities of a tomogram, and may use a folder for it
 BATCH = 16  # windows at once in the test
-DECIDE = ("thresholds", "argmax")
 SAMPLED = 8  # slices of each training tomogram that tell the range of its values
 
 
@@ -90,10 +91,9 @@ class Surface(Task):
         net: nn.Module,
         **shared: Any,
     ) -> None:
+        check_keys({"images": images, "overlap": overlap, "window": window, "tta": tta, "decide": decide, **shared})
         super().__init__(net=net, **shared)
         self.scheme = make_scheme(scheme, net, teacher)
-        if images < 1:
-            raise ConfigError(f"task.images={images}: give a number from 1 on; task.scheme=supervised takes none")
         if optimizers not in (1, len(self.scheme.steps)):
             raise ConfigError(
                 f"task.optimizers={optimizers}: task.scheme={scheme} has {len(self.scheme.steps)} loss(es) to step by. "
@@ -103,9 +103,6 @@ class Surface(Task):
         if optimizers > 1:
             self.make_optimizer = in_turn(self.make_optimizer, self._begin, optimizers)
         self.window, self.overlap, self.tta = window, overlap, tta
-        self.slabs_by(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
-        if decide not in DECIDE:
-            raise ConfigError(f"task.decide={decide}: choose one of {', '.join(DECIDE)}")
         self.decide = decide
         self.recipe = make_recipe(surface, surface_from, formats, unit, filopodia, probabilities)
         self.register_buffer("thresholds", torch.full((len(self.info.classes) - 1,), 0.5))  # learned on validation
@@ -124,6 +121,9 @@ class Surface(Task):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         data.splits["train"].images = self.images
+        if self.optimizer_count > 1 and isinstance(self.trainer.strategy, DDPStrategy):
+            # a step on images leaves the decoder of the labels without gradients
+            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         self.scheme.value_range = value_range(sampled(tomograms_of(data, "train")), self.ssim_range)  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> Any:
@@ -155,8 +155,9 @@ class Surface(Task):
             self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the scheme follow the weights."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let the scheme follow the weights."""
+        super().optimizer_step(*args, **kwargs)
         self.scheme.after_step(self.net)
 
     def forward(self, volumes: Tensor) -> Tensor:
@@ -233,7 +234,7 @@ class Surface(Task):
             device: where the network is.
 
         Raises:
-            ConfigError: a window, an overlap or turned copies that do not fit.
+            ConfigError: other turned copies.
         """
         quarters = tta == QUARTERS
         way = Way(tuple(self.window), self.overlap, "z", "none" if quarters else tta, True, 0, batch_size, device)
