@@ -9,8 +9,6 @@ from cryoexp.errors import ConfigError
 from cryoexp.inference.turned import TURNINGS
 from cryoexp.tasks.surface.turns import QUARTERS
 
-DECIDE = ("thresholds", "argmax")
-
 
 @dataclass(frozen=True)
 class Span:
@@ -63,9 +61,9 @@ def check_keys(keys: Mapping[str, Any]) -> None:
     window = keys["window"]
     if not isinstance(window, Sequence) or len(window) != 3 or not all(SIZE.holds(size) for size in window):
         raise ConfigError(f"task.window={window}: give three sizes (z, y, x), whole numbers of 1 voxel or more")
-    for key, known in (("tta", (*TURNINGS, QUARTERS)), ("decide", DECIDE)):
-        if keys[key] not in known:
-            raise ConfigError(f"task.{key}={keys[key]}: choose one of {', '.join(known)}")
+    turnings = (*TURNINGS, QUARTERS)
+    if keys["tta"] not in turnings:
+        raise ConfigError(f"task.tta={keys['tta']}: choose one of {', '.join(turnings)}")
     check_switches("task.", keys, ["channels_last"])
 
 
