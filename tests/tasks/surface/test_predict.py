@@ -40,7 +40,7 @@ def test_new_tomograms_of_any_format_and_size(composed, tmp_path):
 def go(folder, name, *more):
     out = folder / f"{name}-out"
     # of a network that has hardly learned anything: all voxels are membrane
-    keys = ["task.surface.minimum=0", "task.probabilities=percent", "task.decide=argmax"]
+    keys = ["task.surface.minimum=1", "task.probabilities=percent", "task.decide=argmax"]
     predict([f"run={folder / 'run'}", f"input={folder / name}", f"output={out}", *keys, *more])
     return out
 
