@@ -124,16 +124,20 @@ def check_targets(node: Any, kinds: tuple[type, ...]) -> None:
 
 
 def _known(changes: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the changes if the run's task has all of their keys.
+    """Return the changed keys of the task, if it has all of them; ``surface.minimum`` changes one of its ``surface``.
 
     Raises:
         ConfigError: one is unknown, or what training alone needs.
     """
     keys = sorted(set(task) - {"_target_", *UNUSED})
-    for key in changes:
-        if key not in keys:
+    made: dict[str, Any] = {}
+    for key, value in changes.items():
+        first, _, inner = key.partition(".")
+        held = made.get(first, task.get(first))
+        if first not in keys or (inner and not (isinstance(held, Mapping) and inner in held)):
             raise ConfigError(f"task.{key}: the run's task has no such key to change. It has {', '.join(keys)}")
-    return changes
+        made[first] = {**held, inner: value} if inner and isinstance(held, Mapping) else value
+    return made
 
 
 def _make_task(config: DictConfig, passport: Mapping[str, Any]) -> Task:

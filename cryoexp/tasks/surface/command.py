@@ -19,6 +19,7 @@ from cryoexp.io.mesh_files import check_format
 from cryoexp.io.mrc import MappedVolume, open_volume
 from cryoexp.progress import console
 from cryoexp.report.manifest import command, git_commit, versions, write_json
+from cryoexp.tasks.surface.keys import Span, check_numbers, check_switches
 from cryoexp.tasks.surface.mesh_products import write_surfaces
 from cryoexp.tasks.surface.surfaces import KINDS, Rule, make_surfaces
 from cryoexp.tasks.surface.volume import voxels_of
@@ -59,24 +60,16 @@ def _checked(keys: DictConfig) -> dict[int, str] | None:
     keys.formats = [check_format(str(name)) for name in given or []]
     if keys.kind not in ("auto", *KINDS):
         raise ConfigError(f"kind={keys.kind}: choose one of auto, {', '.join(KINDS)}")
-    for name in ("overwrite", "closed", "keep_volume"):
-        if not isinstance(keys[name], bool):
-            raise ConfigError(f"{name}={keys[name]}: choose true or false")
-    numbers = ("voxel_size", "minimum_nm3")
-    for name in numbers:
-        value = keys[name]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-            raise ConfigError(f"{name}={value} must be a positive number")
+    check_switches("", keys, ["overwrite"])
+    for name in ("voxel_size", "minimum_nm3"):
+        if keys[name] is not None:
+            check_numbers("", keys, {name: Span(above=True)})
     _rule(keys, 1.0)
     return _classes(OmegaConf.to_container(keys).get("classes"))  # type: ignore[union-attr]
 
 
 def _rule(keys: DictConfig, voxel_size: float) -> Rule:
     values: dict[str, Any] = {f.name: keys[f.name] for f in fields(Rule)}
-    for name, value in values.items():
-        default = f"{type(value).__name__}"
-        if name not in ("z_rule", "closed", "keep_volume") and (default not in ("int", "float")):
-            raise ConfigError(f"{name}={value} must be a number")
     if keys.minimum_nm3 is not None:
         values["minimum"] = voxels_of(keys.minimum_nm3, voxel_size)
     return Rule(**values)

@@ -1,43 +1,35 @@
 """The surface task: membranes in soft X-ray tomograms, slice by slice, and what becomes of them in 3D."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from cryoexp.data import DataInfo
 from cryoexp.data.datamodule import Batch
-from cryoexp.data.patches import patch_numbers
 from cryoexp.errors import ConfigError
-from cryoexp.inference.request import Request
-from cryoexp.inference.sliding import Slabs
-from cryoexp.inference.tomograms import requested_tomograms, tomograms_of
+from cryoexp.inference.tomograms import tomograms_of
 from cryoexp.inference.whole import Tomogram, Way, probability_slabs
-from cryoexp.tasks.at_work import at_work
-from cryoexp.tasks.base import Scores, Task
+from cryoexp.tasks.base import Scores
 from cryoexp.tasks.in_turn import in_turn
 from cryoexp.tasks.segment.inputs import by_slices
-from cryoexp.tasks.segment.scores import confusions
-from cryoexp.tasks.segment.thresholds import choose_thresholds, count_tomograms
-from cryoexp.tasks.segment.volume_files import file_names
-from cryoexp.tasks.showcase import Showcase
+from cryoexp.tasks.segment.voxels import Found, Label, VoxelTask
 from cryoexp.tasks.surface.figures import Painter
+from cryoexp.tasks.surface.keys import check_keys
 from cryoexp.tasks.surface.losses import label_loss, probabilities, value_range
-from cryoexp.tasks.surface.products import dice_scores, show, write_new, write_products
+from cryoexp.tasks.surface.products import dice_scores, write_new, write_products
 from cryoexp.tasks.surface.recipe import make_recipe
 from cryoexp.tasks.surface.schemes import in_slices, make_scheme
 from cryoexp.tasks.surface.turns import QUARTERS, quarter_turned
 
-Label = Callable[[Tomogram, Path], Slabs]  # gives the probabilities of a tomogram, and may use a folder for it
-BATCH = 16  # windows at once in the test
-DECIDE = ("thresholds", "argmax")
 SAMPLED = 8  # slices of each training tomogram that tell the range of its values
 
 
-class Surface(Task):
+class Surface(VoxelTask):
     """Label the membranes of soft X-ray tomograms with a network of two decoders.
 
     Args:
@@ -48,9 +40,6 @@ class Surface(Task):
         teacher: weight, ramp, decay and noise of `cryoexp.tasks.surface.schemes.MeanTeacher`.
         window: (z, y, x) voxels that go through the network at once on whole tomograms; only y and x count.
         overlap: of neighbouring windows, as a share of the window.
-        tta: none, y180, d2, d2h, or rot4 (four quarter turns of slices): turned copies of each window whose answers are
-            averaged in the test.
-        decide: thresholds, learned on validation, or argmax.
         probabilities: float16, percent or none: how they are written.
         surface: keys of `cryoexp.tasks.surface.surfaces.Rule`, in voxels of the volume.
         surface_from: probability or labels: what surfaces are laid through.
@@ -59,15 +48,12 @@ class Surface(Task):
         filopodia: ``opening`` and ``least`` in nm, see `cryoexp.tasks.surface.filopodia`; None: not looked for.
         net: the network.
         channels_last: memory layout of slices.
-        shared: see `Task`.
+        shared: see `VoxelTask`; ``tta`` is none, y180, d2, d2h, or rot4 (four quarter turns of slices).
     """
 
-    needs_sample = "tomogram"
     needs_output = "label_image"
-    takes_any_size = True
     objective = "val/dice"
-
-    thresholds: Tensor  # `(k - 1,)`
+    windows = 16
 
     def __init__(
         self,
@@ -79,8 +65,6 @@ class Surface(Task):
         teacher: Mapping[str, float],
         window: Sequence[int],
         overlap: float,
-        tta: str,
-        decide: str,
         probabilities: str,
         surface: Mapping[str, Any],
         surface_from: str,
@@ -90,10 +74,9 @@ class Surface(Task):
         net: nn.Module,
         **shared: Any,
     ) -> None:
+        check_keys({"images": images, "overlap": overlap, "window": window, **shared})
         super().__init__(net=net, **shared)
         self.scheme = make_scheme(scheme, net, teacher)
-        if images < 1:
-            raise ConfigError(f"task.images={images}: give a number from 1 on; task.scheme=supervised takes none")
         if optimizers not in (1, len(self.scheme.steps)):
             raise ConfigError(
                 f"task.optimizers={optimizers}: task.scheme={scheme} has {len(self.scheme.steps)} loss(es) to step by. "
@@ -102,15 +85,8 @@ class Surface(Task):
         self.images, self.ssim_range, self.optimizer_count, self.turn = images, ssim_range, optimizers, 0
         if optimizers > 1:
             self.make_optimizer = in_turn(self.make_optimizer, self._begin, optimizers)
-        self.window, self.overlap, self.tta = window, overlap, tta
-        self.slabs_by(tta, BATCH, torch.device("cpu"))  # refuses what does not fit
-        if decide not in DECIDE:
-            raise ConfigError(f"task.decide={decide}: choose one of {', '.join(DECIDE)}")
-        self.decide = decide
+        self.window, self.overlap = window, overlap
         self.recipe = make_recipe(surface, surface_from, formats, unit, filopodia, probabilities)
-        self.register_buffer("thresholds", torch.full((len(self.info.classes) - 1,), 0.5))  # learned on validation
-        self.curves: np.ndarray = np.zeros(0)  # of validation, for the figure
-        self.shown = Showcase()
 
     @classmethod
     def channels(cls, info: DataInfo, config: Mapping[str, Any]) -> dict[str, int]:
@@ -124,6 +100,9 @@ class Surface(Task):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         data.splits["train"].images = self.images
+        if self.optimizer_count > 1 and isinstance(self.trainer.strategy, DDPStrategy):
+            # a step on images leaves the decoder of the labels without gradients
+            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         self.scheme.value_range = value_range(sampled(tomograms_of(data, "train")), self.ssim_range)  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> Any:
@@ -155,8 +134,9 @@ class Surface(Task):
             self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the scheme follow the weights."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let the scheme follow the weights."""
+        super().optimizer_step(*args, **kwargs)
         self.scheme.after_step(self.net)
 
     def forward(self, volumes: Tensor) -> Tensor:
@@ -169,47 +149,17 @@ class Surface(Task):
         flat = prediction.transpose(1, 2).flatten(0, 1)
         return label_loss(flat, batch["label"].flatten(0, 1), bounded=bool(self.net.bounded))
 
-    def outputs(self, prediction: Tensor, batch: Batch) -> Batch:
-        """Return the confusion matrix of each patch; a patch is known by its tomogram and its corner."""
-        tables = confusions(self.probability(prediction).argmax(1), batch["label"], len(self.info.classes))
-        return {"index": patch_numbers(batch, self.info.shape), "confusion": tables}
-
     def scores(self, results: Batch) -> Scores:
         """Score the voxels of all patches together."""
         return dice_scores(results["confusion"].sum(0).numpy(), self.info.classes)
 
-    def test_scores(self, results: Batch) -> Scores:
-        """Nothing yet: the test scores are those of whole tomograms, see `products`."""
-        return {}
+    def write_tested(self, label: Label, tomograms: Sequence[Tomogram], folder: Path) -> Scores:
+        """Write labels, probabilities, surfaces, measurements, scores and figures."""
+        return write_products(self, label, tomograms, folder)
 
-    def calibrate(self, results: Batch) -> list[str]:
-        """Choose, on whole validation tomograms, the threshold of each class with the best Dice."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        with at_work(self, self.trainer.strategy.root_device) as device:
-            self.curves = count_tomograms(tomograms_of(data, "val"), self.slabs_by(self.tta, BATCH, device))
-        values, said = choose_thresholds(self.curves, self.info.classes, self.decide == "thresholds")
-        self.thresholds.copy_(values)
-        return said
-
-    def products(self, results: Batch, data: Any, folder: Path) -> Scores:
-        """Label the test tomograms as wholes, write labels, surfaces and measurements, and score them."""
-        tomograms = tomograms_of(data, "test")
-        with at_work(self, self.trainer.strategy.root_device) as device:
-            scores = write_products(self, self.slabs_by(self.tta, BATCH, device), tomograms, folder)
-        self.shown = show(tomograms[0], folder, self.info.classes)
-        return scores
-
-    def showcase(self, results: Batch, data: Any) -> Showcase:
-        """Show a slice of a test tomogram and its labels as masks."""
-        return self.shown
-
-    def predict(self, request: Request, folder: Path) -> dict[str, Any]:
-        """Label whole tomograms and write labels, probabilities, surfaces, measurements and pictures."""
-        tomograms, files = requested_tomograms(request, lambda names: file_names(names, self.info.classes))
-        with at_work(self, request.devices[0]) as device:
-            label = self.slabs_by(request.tta or self.tta, request.batch_size, device)
-            found = write_new(self, label, tomograms, folder)
-        return {"tomograms": files, "found": found}
+    def write_new(self, label: Label, tomograms: Sequence[Tomogram], folder: Path) -> Found:
+        """Write labels, probabilities, surfaces, measurements and pictures."""
+        return write_new(self, label, tomograms, folder)
 
     def painter(self, tomogram: Tomogram) -> Painter | None:
         """Return what paints a slice `(y, x)` of a tomogram anew; None if the scheme has not taught it."""
@@ -225,16 +175,7 @@ class Surface(Task):
         return paint
 
     def slabs_by(self, tta: str, batch_size: int, device: torch.device) -> Label:
-        """Return what gives the probabilities of a tomogram's voxels, `(k, dz, y, x)`, from top to bottom.
-
-        Args:
-            tta: see the class.
-            batch_size: windows at once.
-            device: where the network is.
-
-        Raises:
-            ConfigError: a window, an overlap or turned copies that do not fit.
-        """
+        """Return what gives the probabilities of a tomogram's voxels, see `VoxelTask`."""
         quarters = tta == QUARTERS
         way = Way(tuple(self.window), self.overlap, "z", "none" if quarters else tta, True, 0, batch_size, device)
 

@@ -1,10 +1,10 @@
 """What a run and a prediction leave of whole tomograms: labels, surfaces, measurements, scores, pictures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,19 +12,13 @@ import pandas as pd
 from cryoexp.inference.sliding import Slabs
 from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import open_volume
-from cryoexp.progress import console
-from cryoexp.slices import write_slices
-from cryoexp.slices.stack import SUFFIX
 from cryoexp.tasks.base import Scores
 from cryoexp.tasks.folders import run_folders
 from cryoexp.tasks.segment.components import find_components
-from cryoexp.tasks.segment.curves import precision_recall
-from cryoexp.tasks.segment.figures import draw_overlays, draw_precision_recall
 from cryoexp.tasks.segment.labelling import decide
-from cryoexp.tasks.segment.products import AVERAGE, PAGED, labels_of
+from cryoexp.tasks.segment.pictures import PAGED, draw_curves, draw_new, page_slices
 from cryoexp.tasks.segment.scores import confusion, mean_scores, voxel_scores
-from cryoexp.tasks.segment.volume_files import LABELS, VolumeFiles, file_name, file_names
-from cryoexp.tasks.showcase import Showcase, show_classes
+from cryoexp.tasks.segment.volume_files import LABELS, VolumeFiles, file_name
 from cryoexp.tasks.surface.accuracy import joined, surface_error, true_surface
 from cryoexp.tasks.surface.figures import draw_panels
 from cryoexp.tasks.surface.histograms import draw_histograms
@@ -35,7 +29,8 @@ from cryoexp.tasks.surface.view import surface_scene
 from cryoexp.view3d.scene import SUFFIX as VIEW
 
 if TYPE_CHECKING:
-    from cryoexp.tasks.surface.module import Label, Surface
+    from cryoexp.tasks.segment.voxels import Found, Label
+    from cryoexp.tasks.surface.module import Surface
 
 SLICES = 16  # looked at once
 
@@ -65,9 +60,9 @@ def write_products(task: "Surface", label: "Label", tomograms: Sequence[Tomogram
         folder: of the run.
     """
     (predictions, figures), classes = run_folders(folder), task.info.classes
-    file_names([t.name for t in tomograms], classes)
     counts, rows, tables = [], [], []
-    for number, tomogram in enumerate(tomograms):
+    for number, given in enumerate(tomograms):
+        tomogram = replace(given, truth=np.asarray(given.truth[:]))  # read once
         made = make(task, label, tomogram, predictions)
         counts.append(_compare(made.labels, tomogram, len(classes)))
         rows.append(dice_scores(counts[-1], classes) | _surface_scores(task, made.surfaces, tomogram))
@@ -80,13 +75,11 @@ def write_products(task: "Surface", label: "Label", tomograms: Sequence[Tomogram
     scores = of_voxels | {key: value for key, value in mean_scores(rows).items() if key not in of_voxels}
     table = pd.DataFrame([{"tomogram": n, **row} for n, row in zip([*names, "pooled"], [*rows, scores], strict=True)])
     table.to_csv(predictions / "scores.csv", index=False, float_format="%.4f")
-    _draw_curves(task, figures)
-    chosen = zip(classes[1:], task.thresholds.tolist(), strict=True)
-    scores |= {f"threshold_{name}": value for name, value in chosen}
+    draw_curves(task.curves, task.thresholds.tolist(), classes, figures)
     return {name: value for name, value in scores.items() if np.isfinite(value)}  # the rest is not defined
 
 
-def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], folder: Path) -> dict[str, Any]:
+def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], folder: Path) -> "Found":
     """Label new tomograms, write their files, and return the number of components of each class in each.
 
     Args:
@@ -100,20 +93,15 @@ def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], fo
         made = make(task, label, tomogram, folder)
         tables.append(made.written.table.assign(tomogram=tomogram.name))
         found[tomogram.name] = {n: sum(s.cls == n for s in made.surfaces.components) for n in classes[1:]}
-        size, path = tomogram.volume.voxel_size, folder / file_name(tomogram.name, "slices", ".png")
-        data, labels = tomogram.volume.data, made.labels.astype(np.uint8)
-        draw_overlays(data, None, labels, classes, path, voxel_size=size, average=AVERAGE, title=tomogram.name)
+        draw_new(tomogram, made.labels, classes, folder)
         _draw_surfaces(made, tomogram, folder)
     write_table(tables, folder)
-    for name, counts in found.items():
-        console.print(f"{name}: components of " + ", ".join(f"{cls} {count}" for cls, count in counts.items()))
     return found
 
 
 def make(task: "Surface", label: "Label", tomogram: Tomogram, folder: Path) -> Made:
     """Write labels, probabilities, surfaces and measurements of one tomogram."""
-    classes, recipe = task.info.classes, task.recipe
-    rule = None if task.decide == "argmax" else task.thresholds.cpu().numpy()
+    classes, recipe, rule = task.info.classes, task.recipe, task.rule
     with (
         TemporaryDirectory(dir=folder) as scratch,
         VolumeFiles(folder, tomogram.name, classes, tomogram.volume, recipe.probabilities, entropy=False) as files,
@@ -149,11 +137,6 @@ def write_table(tables: Sequence[pd.DataFrame], folder: Path) -> None:
     together[first].to_csv(folder / "measurements.csv", index=False, float_format="%.6g")
 
 
-def show(tomogram: Tomogram, folder: Path, classes: Sequence[str]) -> Showcase:
-    """Show the middle slice of a test tomogram and its labels as masks."""
-    return show_classes(tomogram.name, tomogram.volume.data, labels_of(tomogram, folder / "predictions"), classes)
-
-
 def _compare(labels: np.ndarray, tomogram: Tomogram, classes: int) -> np.ndarray:
     counts = np.zeros((classes, classes), np.int64)
     for z in range(0, len(labels), SLICES):
@@ -182,15 +165,7 @@ def _surface_scores(task: "Surface", surfaces: Surfaces, tomogram: Tomogram) -> 
 def _page(task: "Surface", made: Made, tomogram: Tomogram, figures: Path) -> None:
     """Slices, panels, a view to turn and histograms, for the report."""
     classes = task.info.classes
-    write_slices(
-        figures / f"{file_name(tomogram.name, 'slices', '')}{SUFFIX}",
-        tomogram.volume.data,
-        {"truth": np.asarray(tomogram.truth[:]), "prediction": made.labels.astype(np.uint8)},
-        classes,
-        voxel_size=tomogram.volume.voxel_size,
-        title=f"test tomogram {tomogram.name}",
-        average=AVERAGE,
-    )
+    page_slices(tomogram, made.labels, classes, figures)
     path = figures / file_name(tomogram.name, "panels", ".png")
     draw_panels(tomogram, made.labels, classes, path, task.painter(tomogram))
     _draw_surfaces(made, tomogram, figures)
@@ -202,18 +177,3 @@ def _draw_surfaces(made: Made, tomogram: Tomogram, folder: Path) -> None:
         scene.write(folder / f"{file_name(tomogram.name, 'surfaces', '')}{VIEW}")
     if made.written.histograms:
         draw_histograms(made.written.histograms, folder / file_name(tomogram.name, "curvature", ".png"))
-
-
-def _draw_curves(task: "Surface", figures: Path) -> None:
-    if not len(task.curves):
-        return
-    curves = [precision_recall(mine) for mine in task.curves]
-    precision, recall = np.stack([c.precision for c in curves]), np.stack([c.recall for c in curves])
-    draw_precision_recall(
-        precision,
-        recall,
-        curves[0].threshold,
-        task.info.classes,
-        [np.nan, *task.thresholds.tolist()],
-        figures / "precision_recall.png",
-    )

@@ -1,7 +1,7 @@
 """From labels to measured surfaces of one tomogram: what the task asks for, and the steps in their order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from scipy import ndimage
 
 from cryoexp.errors import ConfigError
 from cryoexp.inference.whole import Tomogram
-from cryoexp.io.mesh import unit_length
-from cryoexp.io.mesh_files import check_format
+from cryoexp.io.mesh import UNITS
+from cryoexp.io.mesh_files import FORMATS
 from cryoexp.progress import console
 from cryoexp.tasks.segment.components import remove_small
 from cryoexp.tasks.segment.volume_files import KINDS, share_of
 from cryoexp.tasks.surface.filopodia import Filopodia, measure_filopodia
+from cryoexp.tasks.surface.keys import FILOPODIA, check_mapping
 from cryoexp.tasks.surface.mesh_products import Written, write_surfaces
 from cryoexp.tasks.surface.protrusions import LARGEST
 from cryoexp.tasks.surface.surfaces import Rule, Surface, Surfaces, make_surfaces
@@ -51,21 +52,20 @@ class Recipe:
     probabilities: str
 
     def __post_init__(self) -> None:
-        unit_length(self.unit)
-        for name in self.formats:
-            check_format(name)
-        if self.source not in SOURCES:
-            raise ConfigError(f"task.surface_from={self.source}: choose one of {', '.join(SOURCES)}")
-        if self.probabilities not in KINDS:
-            raise ConfigError(f"task.probabilities={self.probabilities}: choose one of {', '.join(KINDS)}")
+        names = (
+            ("surface_from", [self.source], SOURCES), ("probabilities", [self.probabilities], KINDS),
+            ("unit", [self.unit], UNITS), ("formats", [name.lower() for name in self.formats], FORMATS),
+        )  # fmt: skip
+        for key, given, known in names:
+            for value in given:
+                if value not in known:
+                    raise ConfigError(f"task.{key}={value}: choose one of {', '.join(known)}")
         if self.source == "probability" and self.probabilities == "none":
             raise ConfigError("task.probabilities=none has nothing for task.surface_from=probability. Give =labels")
         if self.source == "probability" and self.rule.z_rule == "or":
             raise ConfigError("task.surface.z_rule=or is a rule for labels. Give task.surface_from=labels")
-        if self.filopodia is not None and (
-            set(self.filopodia) != {"opening", "least"} or not min(self.filopodia.values()) > 0
-        ):
-            raise ConfigError(f"task.filopodia={dict(self.filopodia)}: give opening and least in nm, or null")
+        if self.filopodia is not None:
+            check_mapping("task.filopodia", self.filopodia, FILOPODIA, " in nm, or null")
 
 
 def make_recipe(
@@ -76,12 +76,15 @@ def make_recipe(
     Raises:
         ConfigError: see `Recipe` and `cryoexp.tasks.surface.surfaces.Rule`; a key that is none of these.
     """
+    known = [field.name for field in fields(Rule) if field.name != "level"]  # that is learned
+    if not isinstance(surface, Mapping) or not set(surface) <= set(known):
+        raise ConfigError(f"task.surface={surface}: give some of {', '.join(known)}")
     try:
         rule = Rule(**surface)
-    except TypeError as error:
-        raise ConfigError(f"task.surface={dict(surface)}: {error}") from None
-    names = [formats] if isinstance(formats, str) else [str(name) for name in formats]
-    return Recipe(rule, source, names, unit, None if filopodia is None else dict(filopodia), probabilities)
+    except ConfigError as error:
+        raise ConfigError(f"task.surface.{error}") from None
+    names = [formats] if isinstance(formats, str) else [str(name) for name in formats or []]
+    return Recipe(rule, source, names, unit, filopodia, probabilities)
 
 
 def clean(labels: np.ndarray, rule: Rule, classes: int) -> None:

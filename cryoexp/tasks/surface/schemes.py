@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cryoexp.data.datamodule import Batch
 from cryoexp.data.places import IGNORE
 from cryoexp.errors import ConfigError, CryoexpError
+from cryoexp.tasks.surface.keys import TEACHER, check_mapping
 from cryoexp.tasks.surface.losses import IMAGE_SHARE, huber, image_loss, label_loss, probabilities
 
 Losses = dict[str, Tensor]
@@ -112,9 +113,6 @@ class MeanTeacher(Scheme):
         ramp: share of the training over which it grows.
         decay: share of the teacher's weights that a step keeps; after n steps at most n / (n + 1).
         noise: standard deviation of what is added to an image, in those of a tomogram.
-
-    Raises:
-        ConfigError: a value outside of what it can be.
     """
 
     needs_images = True
@@ -122,11 +120,6 @@ class MeanTeacher(Scheme):
 
     def __init__(self, net: nn.Module, *, weight: float, ramp: float, decay: float, noise: float) -> None:
         super().__init__()
-        if weight < 0 or noise < 0 or not 0 <= ramp <= 1 or not 0 <= decay < 1:
-            raise ConfigError(
-                f"task.teacher={{weight: {weight}, ramp: {ramp}, decay: {decay}, noise: {noise}}}: give weight and "
-                "noise from 0 on, ramp from 0 to 1, decay from 0 to below 1"
-            )
         self.teacher = deepcopy(net).requires_grad_(False)
         self.weight, self.ramp, self.decay, self.noise = weight, ramp, decay, noise
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
@@ -213,13 +206,14 @@ def make_scheme(name: str, net: nn.Module, teacher: Mapping[str, float]) -> Sche
     Args:
         name: supervised, original or mean_teacher.
         net: to be trained.
-        teacher: the arguments of `MeanTeacher`.
+        teacher: the arguments of `MeanTeacher`, see `cryoexp.tasks.surface.keys`.
 
     Raises:
         ConfigError: another name, or values that do not fit.
     """
     if name not in SCHEMES:
         raise ConfigError(f"task.scheme={name}: choose one of {', '.join(SCHEMES)}")
+    check_mapping("task.teacher", teacher, TEACHER)
     scheme = SCHEMES[name](net, teacher)
     scheme.freeze(net)
     return scheme

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.tasks.surface.isosurface import Thing, isosurface
+from cryoexp.tasks.surface.keys import Span, check_numbers, check_switches
 from cryoexp.tasks.surface.volume import RULES, fill_cavities, fill_slices, smooth, smooth_z
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 KINDS = ("labels", "instances", "probability")
 MOST = 10_000  # components, each of which is marched by itself
 ANGSTROM_PER_NM = 10.0
+SPANS = {
+    **dict.fromkeys(("z_sigma", "sigma", "blur"), Span()),
+    **dict.fromkeys(("minimum", "cavities", "slice_holes", "smoothing"), Span(whole=True)),
+    "level": Span(most=1, above=True, below=True),
+    "decimate": Span(most=1, above=True),
+}  # of the numbers of a rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +69,8 @@ class Rule:
             raise ConfigError(f"z_rule={self.z_rule}: choose one of {', '.join(RULES)}")
         if self.connectivity not in (6, 26):
             raise ConfigError(f"connectivity={self.connectivity}: choose 26 (voxels share a corner) or 6 (a face)")
-        for name in ("z_sigma", "sigma", "blur", "minimum", "cavities", "slice_holes", "smoothing"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name}={getattr(self, name)} must be 0 or more")
-        for name, most in (("level", "below"), ("decimate", "to")):
-            value = getattr(self, name)
-            if not 0 < value <= 1 or (name == "level" and value == 1):
-                raise ConfigError(f"{name}={value} must lie above 0 {most} 1")
+        check_numbers("", vars(self), SPANS)
+        check_switches("", vars(self), ["closed", "keep_volume"])
 
 
 # deep_sxt's: any label within two slices wins, and the voxels are marched as they are

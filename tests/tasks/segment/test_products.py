@@ -13,8 +13,10 @@ from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import Volume
 from cryoexp.io.star import read_star
+from cryoexp.tasks.segment import voxels
 from cryoexp.tasks.segment.labelling import Kept, Kinds
-from cryoexp.tasks.segment.products import labels_of, write_new, write_products
+from cryoexp.tasks.segment.pictures import labels_of
+from cryoexp.tasks.segment.products import write_new, write_products
 
 CLASSES = ["background", "ball", "wall"]
 KINDS = Kinds(membranes=[2], filaments=[], particles=[1])
@@ -39,7 +41,7 @@ def tomogram(name, x):
     return Tomogram(name, volume, lambda given: given, view(truth), view(truth.astype(np.int32)))
 
 
-def knowing(given, way, folder):
+def knowing(given, folder):
     """Probabilities of what is true, in slabs whose memory is used again."""
     slab = np.empty((3, 4, *SHAPE[1:]), np.float32)
     for z in range(0, SHAPE[0], 4):
@@ -47,10 +49,9 @@ def knowing(given, way, folder):
         yield z, slab
 
 
-def task(slabs=knowing):
+def task():
     return SimpleNamespace(
         info=SimpleNamespace(classes=CLASSES),
-        slabs=slabs,
         rule=None,
         kept=Kept(CLASSES, KINDS, "float16", True, {1: 10}, True),
         kinds=KINDS,
@@ -66,7 +67,7 @@ def two():
 
 
 def test_a_run_leaves_scores_files_and_pictures(two, tmp_path):
-    scores = write_products(task(), two, None, tmp_path)
+    scores = write_products(task(), knowing, two, tmp_path)
     for name in ("miou", "dice_ball", "surface_dice_wall", "cldice_wall", "object_f1_ball", "miou_tomogram_mean"):
         assert scores[name] == pytest.approx(1), name
     predictions = {f.name for f in (tmp_path / "predictions").iterdir()}
@@ -83,10 +84,9 @@ def test_a_run_leaves_scores_files_and_pictures(two, tmp_path):
     ]
 
 
-def test_new_tomograms_get_their_files_and_a_picture(two, tmp_path, capsys):
-    found = write_new(task(), two, None, tmp_path)
+def test_new_tomograms_get_their_files_and_a_picture(two, tmp_path):
+    found = write_new(task(), knowing, two, tmp_path)
     assert found == {"t one": {"ball": 1, "wall": 1}, "t2": {"ball": 1, "wall": 1}}
-    assert "t2: components of ball 1, wall 1" in capsys.readouterr().out
     names = {f.name for f in tmp_path.iterdir()}
     assert {"t_one__slices.png", "t2__labels.mrc", "t2__entropy.mrc", "particles.csv"} <= names
     assert all(f.is_file() for f in tmp_path.iterdir())
@@ -98,21 +98,20 @@ def test_new_tomograms_get_their_files_and_a_picture(two, tmp_path, capsys):
 
 
 def test_nothing_of_a_tomogram_that_fails_stays(two, tmp_path):
-    def broken(given, way, folder):
+    def broken(given, folder):
         if given.name == "t2":
             (folder / "waiting").write_text("answers along y")
             yield from [(0, np.full((3, 4, *SHAPE[1:]), 1 / 3, np.float32))]
             raise DataError("no more")
-        yield from knowing(given, way, folder)
+        yield from knowing(given, folder)
 
     with pytest.raises(DataError, match="no more"):
-        write_new(task(broken), two, None, tmp_path)
+        write_new(task(), broken, two, tmp_path)
     assert not [f.name for f in tmp_path.iterdir() if not f.name.startswith("t_one")]
 
 
-def test_two_tomograms_whose_files_would_be_one_are_refused_before_any_work(tmp_path):
-    def never(given, way, folder):
-        raise AssertionError
-
+def test_two_tomograms_whose_files_would_be_one_are_refused_before_any_work(tmp_path, monkeypatch):
+    same = [tomogram("a b", 3), tomogram("a_b", 3)]
+    monkeypatch.setattr(voxels, "tomograms_of", lambda data, split: same)
     with pytest.raises(ConfigError, match=r"labels of a b and labels of a_b would both be written to a_b__labels\.mrc"):
-        write_products(task(never), [tomogram("a b", 3), tomogram("a_b", 3)], None, tmp_path)
+        voxels.VoxelTask.products(task(), {}, None, tmp_path)

@@ -9,20 +9,8 @@ import torch
 from cryoexp.data.patches import PatchData
 from cryoexp.errors import ConfigError, CryoexpError
 from cryoexp.run import run
-from tests.data.test_sxt import SMALL
+from tests.tasks.surface.whole import TINY
 from tests.tasks.whole import made
-
-TINY = [
-    "task=surface",
-    *SMALL,
-    "dataset.patch=[1,32,32]",
-    "dataset.patches=4",
-    "dataset.batch_size=2",
-    "model.width=2",
-    "task.window=[1,48,48]",
-    "trainer=debug",
-    "trainer.threads=1",
-]
 
 
 @pytest.fixture
@@ -33,18 +21,6 @@ def cfg(composed):
 @pytest.fixture
 def task(cfg):
     return lambda *overrides: made(cfg(*overrides))
-
-
-@pytest.fixture
-def unlabelled(monkeypatch):
-    """Give every batch of training an image for each patch, as a dataset that is asked for them does."""
-    finish = PatchData.finish
-
-    def with_images(self, batch):
-        found = finish(self, batch)
-        return found if "image" in found else {**found, "image": found["volume"].flip(0)}
-
-    monkeypatch.setattr(PatchData, "finish", with_images)
 
 
 def test_a_run_leaves_labels_and_scores(cfg, tmp_path):
@@ -65,7 +41,7 @@ def test_a_run_leaves_labels_and_scores(cfg, tmp_path):
     ],
     ids=lambda options: options[0],
 )
-def test_schemes_with_images_run(cfg, tmp_path, unlabelled, options):
+def test_schemes_with_images_run(cfg, tmp_path, options):
     run(cfg(*options))
     assert "test/dice" in json.loads((tmp_path / "run" / "metrics.json").read_text())
 
@@ -85,10 +61,31 @@ def test_ignored_labels_and_shapes(task):
 def test_what_does_not_fit_is_refused(task):
     with pytest.raises(ConfigError, match=r"task\.optimizers=2: task\.scheme=supervised has 1"):
         task("task.scheme=supervised", "task.optimizers=2")
-    with pytest.raises(ConfigError, match=r"task\.images=0: give a number from 1 on"):
-        task("task.images=0")
-    with pytest.raises(ConfigError, match="tta=rot5: choose one of"):
-        task("task.tta=rot5")
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("task.images=0", "give a whole number from 1 on"),
+        ("task.overlap=wide", "give a number from 0 to below 1"),
+        ("task.window=[1,12.5,256]", "give three sizes"),
+        ("task.tta=rot5", "choose one of none, y180, d2, d2h, rot4"),
+        ("task.decide=guess", "choose one of thresholds, argmax"),
+        ("task.channels_last=maybe", "choose true or false"),
+        ("task.teacher.decay=1", "give a number from 0 to below 1"),
+        ("task.surface.minimum=1.5", "give a whole number from 0 on"),
+        ("task.surface.decimate=0", "give a number above 0 up to 1"),
+        ("task.surface.closed=maybe", "choose true or false"),
+        ("task.formats=xyz", "choose one of ply, obj, stl, glb"),
+        ("task.unit=mm", "choose one of angstrom, nm"),
+        ("task.filopodia.least=wide", "give a number above 0"),
+    ],
+)
+def test_errors_name_key_value_and_what_fits(task, given, right):
+    with pytest.raises(ConfigError) as error:
+        task(given)
+    assert str(error.value).replace(" ", "").startswith(given + ":")
+    assert right in str(error.value)
 
 
 def test_a_dataset_without_images_is_refused(cfg, monkeypatch):

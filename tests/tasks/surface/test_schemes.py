@@ -119,7 +119,7 @@ def test_turns_are_the_eight_of_a_square_and_keep_the_shape_of_others():
 def test_what_cannot_be_is_refused(net):
     with pytest.raises(ConfigError, match=r"task\.scheme=magic: choose one of supervised, original, mean_teacher"):
         make_scheme("magic", net, TEACHER)
-    with pytest.raises(ConfigError, match=r"decay: 1\.0"):
+    with pytest.raises(ConfigError, match=r"task\.teacher\.decay=1\.0: give a number from 0 to below 1"):
         make_scheme("mean_teacher", net, {**TEACHER, "decay": 1.0})
 
 
