@@ -43,7 +43,7 @@ class Surface(VoxelTask):
         probabilities: float16, percent or none: how they are written.
         surface: keys of `cryoexp.tasks.surface.surfaces.Rule`, in voxels of the volume.
         surface_from: probability or labels: what surfaces are laid through.
-        formats: of mesh files: ply, obj, stl, glb.
+        formats: of mesh files: ply, obj, stl, glb; without any, labels alone are made, no surfaces and measurements.
         unit: of mesh files and tables: nm or angstrom.
         filopodia: ``opening`` and ``least`` in nm, see `cryoexp.tasks.surface.filopodia`; None: not looked for.
         net: the network.

@@ -41,13 +41,13 @@ class Made:
 
     Attributes:
         labels: `(z, y, x)` mapped.
-        surfaces: of all classes.
-        written: files and measurements.
+        surfaces: of all classes; None: not asked for.
+        written: files and measurements of them.
     """
 
     labels: np.ndarray
-    surfaces: Surfaces
-    written: Written
+    surfaces: Surfaces | None
+    written: Written | None
 
 
 def write_products(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], folder: Path) -> Scores:
@@ -66,7 +66,7 @@ def write_products(task: "Surface", label: "Label", tomograms: Sequence[Tomogram
         made = make(task, label, tomogram, predictions)
         counts.append(_compare(made.labels, tomogram, len(classes)))
         rows.append(dice_scores(counts[-1], classes) | _surface_scores(task, made.surfaces, tomogram))
-        tables.append(made.written.table.assign(tomogram=tomogram.name))
+        tables += _measured(made, tomogram)
         if number < PAGED:
             _page(task, made, tomogram, figures)
     write_table(tables, predictions)
@@ -91,8 +91,9 @@ def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], fo
     classes, tables, found = task.info.classes, [], {}
     for tomogram in tomograms:
         made = make(task, label, tomogram, folder)
-        tables.append(made.written.table.assign(tomogram=tomogram.name))
-        found[tomogram.name] = {n: sum(s.cls == n for s in made.surfaces.components) for n in classes[1:]}
+        tables += _measured(made, tomogram)
+        if made.surfaces:
+            found[tomogram.name] = {n: sum(s.cls == n for s in made.surfaces.components) for n in classes[1:]}
         draw_new(tomogram, made.labels, classes, folder)
         _draw_surfaces(made, tomogram, folder)
     write_table(tables, folder)
@@ -100,7 +101,7 @@ def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], fo
 
 
 def make(task: "Surface", label: "Label", tomogram: Tomogram, folder: Path) -> Made:
-    """Write labels, probabilities, surfaces and measurements of one tomogram."""
+    """Write labels and probabilities of a tomogram and, if meshes are wanted, surfaces and measurements."""
     classes, recipe, rule = task.info.classes, task.recipe, task.rule
     with (
         TemporaryDirectory(dir=folder) as scratch,
@@ -112,6 +113,8 @@ def make(task: "Surface", label: "Label", tomogram: Tomogram, folder: Path) -> M
             files.write(first, slab, decide(slab, rule))
         clean(files.labels, recipe.rule, len(classes))
     labels = open_volume(paths[LABELS]).data
+    if not recipe.formats:
+        return Made(labels, None, None)
     probabilities = {name: open_volume(path).data for name, path in paths.items() if name != LABELS}
     levels = [0.5] * (len(classes) - 1) if rule is None else rule.tolist()
     surfaces = surfaces_of(labels, probabilities, levels, tomogram, classes, recipe)
@@ -131,10 +134,16 @@ def dice_scores(counts: np.ndarray, classes: Sequence[str]) -> Scores:
 
 
 def write_table(tables: Sequence[pd.DataFrame], folder: Path) -> None:
-    """Write the measurements of all tomograms into one table."""
+    """Write the measurements of all tomograms into one table, if there are any."""
+    if not tables:
+        return
     together = pd.concat(tables, ignore_index=True)
     first = ["tomogram", *(column for column in together if column != "tomogram")]
     together[first].to_csv(folder / "measurements.csv", index=False, float_format="%.6g")
+
+
+def _measured(made: Made, tomogram: Tomogram) -> list[pd.DataFrame]:
+    return [made.written.table.assign(tomogram=tomogram.name)] if made.written else []
 
 
 def _compare(labels: np.ndarray, tomogram: Tomogram, classes: int) -> np.ndarray:
@@ -144,9 +153,11 @@ def _compare(labels: np.ndarray, tomogram: Tomogram, classes: int) -> np.ndarray
     return counts
 
 
-def _surface_scores(task: "Surface", surfaces: Surfaces, tomogram: Tomogram) -> Scores:
+def _surface_scores(task: "Surface", surfaces: Surfaces | None, tomogram: Tomogram) -> Scores:
     """Mean and 95 % of the distance to the true surface in voxels, and components, found and true."""
     scores: Scores = {}
+    if surfaces is None:
+        return scores
     errors, rule = [], task.recipe.rule
     truth = np.asarray(tomogram.truth[:])
     for number, cls in enumerate(task.info.classes[1:], start=1):
@@ -172,6 +183,8 @@ def _page(task: "Surface", made: Made, tomogram: Tomogram, figures: Path) -> Non
 
 
 def _draw_surfaces(made: Made, tomogram: Tomogram, folder: Path) -> None:
+    if made.surfaces is None or made.written is None:
+        return
     scene = surface_scene(made.surfaces)
     if scene.items:
         scene.write(folder / f"{file_name(tomogram.name, 'surfaces', '')}{VIEW}")

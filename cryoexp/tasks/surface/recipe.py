@@ -35,7 +35,7 @@ class Recipe:
     Args:
         rule: of the volume step and of surfaces; its level is that of the learned threshold.
         source: probability or labels: what surfaces are laid through.
-        formats: of mesh files.
+        formats: of mesh files; without any, no surfaces are made.
         unit: of mesh files and tables, nm or angstrom.
         filopodia: ``opening`` and ``least`` in nm, see `measure_filopodia`; None: not looked for.
         probabilities: float16, percent or none: how they are written.

@@ -42,8 +42,11 @@ def test_a_run_leaves_labels_and_scores(cfg, tmp_path):
     ids=lambda options: options[0],
 )
 def test_schemes_with_images_run(cfg, tmp_path, options):
-    run(cfg(*options))
-    assert "test/dice" in json.loads((tmp_path / "run" / "metrics.json").read_text())
+    run(cfg(*options, "task.formats=[]"))
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "test/dice" in scores
+    assert "test/components" not in scores  # labels alone
+    assert sorted(f.suffix for f in (tmp_path / "run" / "predictions").iterdir()) == [".csv", ".mrc", ".mrc"]
 
 
 def test_ignored_labels_and_shapes(task):
