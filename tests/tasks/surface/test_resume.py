@@ -37,7 +37,7 @@ def outcome(folder) -> dict:
         loaded = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
         found |= {f"{name} {key}": loaded[key] for key in KEPT}
         course = loaded["callbacks"]["History"]["epochs"]  # as text: a Dice that is not defined is NaN
-        found[f"{name} course"] = [f"{k} {v}" for row in course for k, v in row.items() if not k.startswith("time/")]
+        found[f"{name} course"] = [f"{k} {row[k]}" for row in course for k in sorted(row) if "time/" not in k]
     return found
 
 
