@@ -24,6 +24,11 @@ SMALL_TOMOGRAMS = [
     "dataset.structures=[dimer80,ring240]", "dataset.optics.tilt_step=20", "dataset.split=[2,1,1]",
     "trainer=debug", "trainer.threads=1",
 ]  # fmt: skip
+SMALL_CELLS = [
+    "dataset.cell.shape=[24,48,56]", "dataset.cell.voxel_size=600", "dataset.cell.membrane=3", "dataset.optics.tilt_step=20",
+    "dataset.split=[2,1,1]", "dataset.patch=[1,32,32]", "dataset.patches=4", "model.width=4", "trainer=debug",
+    "trainer.threads=1",
+]  # fmt: skip
 SMALL_POSE = ["dataset.images=120", "model.width=8", "trainer=debug", "trainer.threads=1"]
 
 
@@ -73,6 +78,8 @@ def test_training_commands_run(tmp_path, cache, words):
     given = [w for w in words if not w.startswith(("-", "hydra.run.dir"))]
     if "task=pose" in given:
         given = [*SMALL_POSE, *given]
+    elif "task=surface" in given:
+        given = [*SMALL_CELLS, *given, "trainer.max_epochs=1"]
     elif {"task=segment", "task=detect"} & set(given):
         labels = ["dataset.labels={ring240: [ring240]}"] if "task=detect" in given else []
         given = [*SMALL_TOMOGRAMS, *labels, *given, "trainer.max_epochs=1"]
