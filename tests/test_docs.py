@@ -25,7 +25,7 @@ SMALL_TOMOGRAMS = [
     "trainer=debug", "trainer.threads=1",
 ]  # fmt: skip
 SMALL_CELLS = [
-    "dataset.cell.shape=[24,48,56]", "dataset.cell.voxel_size=600", "dataset.cell.membrane=3", "dataset.optics.tilt_step=20",
+    "dataset.cell.shape=[24,48,56]", "dataset.cell.voxel_size=600", "dataset.optics.tilt_step=20",
     "dataset.split=[2,1,1]", "dataset.patch=[1,32,32]", "dataset.patches=4", "model.width=4", "trainer=debug",
     "trainer.threads=1",
 ]  # fmt: skip

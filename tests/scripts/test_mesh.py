@@ -32,7 +32,7 @@ def cell(tmp_path):
 def test_a_ball_of_100_nm_measures_100_nm(cell, tmp_path):
     make_meshes([f"input={cell}", f"output={tmp_path / 'out'}", "classes={2: ball}", "formats=[ply,stl]"])
     for kind in ("ply", "stl"):
-        mesh = trimesh.load(tmp_path / "out" / f"cell__ball.{kind}", force="mesh")
+        mesh = trimesh.load(tmp_path / "out" / f"cell.{kind}", force="mesh")
         assert mesh.is_watertight
         np.testing.assert_allclose(mesh.extents, 100, rtol=0.02)
         np.testing.assert_allclose(mesh.bounds.mean(0), np.array([41.3, 13.7, 12.6]) * 5 + [100, 0, -20], atol=1.5)
@@ -40,7 +40,7 @@ def test_a_ball_of_100_nm_measures_100_nm(cell, tmp_path):
     assert table["name"].tolist() == ["ball_1"]
     done = json.loads((tmp_path / "out" / "manifest.json").read_text())["volumes"][0]
     assert (done["components"], done["kind"], done["voxel_size"]) == (1, "labels", 50.0)
-    assert {"cell__ball.ply", "cell__ball.stl", "cell__surfaces.csv"} <= set(done["files"])
+    assert {"cell.ply", "cell.stl", "cell__surfaces.csv"} <= set(done["files"])
 
 
 def test_floats_are_labels_if_all_are_whole_and_else_a_probability(tmp_path):
@@ -48,7 +48,7 @@ def test_floats_are_labels_if_all_are_whole_and_else_a_probability(tmp_path):
     write_volume(tmp_path / "b.mrc", Volume(np.float32(0.9) * (balls() > 0), 10.0))
     make_meshes([f"input={tmp_path}/*.mrc", f"output={tmp_path / 'out'}", "unit=angstrom"])
     names = {path.name for path in (tmp_path / "out").glob("*.ply")}
-    assert names == {"a__class_1.ply", "a__class_2.ply", "b__surface.ply"}
+    assert names == {"a.ply", "a__class_1.ply", "a__class_2.ply", "b.ply"}
     assert trimesh.load(tmp_path / "out" / "a__class_1.ply").extents == pytest.approx(200, rel=0.02)
 
 

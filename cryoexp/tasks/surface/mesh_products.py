@@ -50,8 +50,9 @@ def write_surfaces(
 ) -> Written:
     """Write meshes, what was done to them, and their measurements.
 
-    ``<name>__<class>.<format>`` has a colour for each component, ``<name>__surfaces.csv`` says what each step did (in
-    nm), ``<name>__measurements.csv`` and ``.json`` are those of `cryoexp.tasks.surface.tables.write_measurements`;
+    ``<name>.<format>`` has a colour for each component; of several classes ``<name>__<class>.<format>`` has each.
+    ``<name>__surfaces.csv`` says what each step did (in nm), ``<name>__measurements.csv`` and ``.json`` are those of
+    `cryoexp.tasks.surface.tables.write_measurements`;
     ``cut`` says there of components that they reach the border of the volume: area and volume are of what is in it.
 
     Args:
@@ -67,11 +68,10 @@ def write_surfaces(
         CryoexpError: a format or unit that does not exist.
     """
     written = []
-    for cls in dict.fromkeys(surface.cls for surface in surfaces.components):
-        mine = [surface for surface in surfaces.components if surface.cls == cls]
+    for stem, mine in _files(surfaces.components, name):
         colours = [_colour(i) for i in range(len(mine))]
         for kind in formats:
-            path = folder / f"{name}__{re.sub(r'[^A-Za-z0-9_.+-]+', '_', cls)}.{kind}"
+            path = folder / f"{stem}.{kind}"
             write_meshes(path, [as_mesh(s) for s in mine], [s.name for s in mine], colours, unit)
             written.append(path)
     steps = folder / f"{name}__{STEPS}.csv"
@@ -94,6 +94,16 @@ def write_surfaces(
 def as_mesh(surface: Surface) -> Mesh:
     """Return vertices and faces of a surface for a file or a scene."""
     return Mesh(np.asarray(surface.mesh.vertices), np.asarray(surface.mesh.faces))
+
+
+def _files(components: Sequence[Surface], name: str) -> list[tuple[str, list[Surface]]]:
+    """Name the files without their format, and say what is in each."""
+    classes = dict.fromkeys(surface.cls for surface in components)
+    every = [(name, list(components))] if components else []
+    if len(classes) < 2:
+        return every
+    each = {f"{name}__{re.sub(r'[^A-Za-z0-9_.+-]+', '_', cls)}": cls for cls in classes}
+    return every + [(stem, [s for s in components if s.cls == cls]) for stem, cls in each.items()]
 
 
 def _colour(i: int) -> tuple[int, int, int]:

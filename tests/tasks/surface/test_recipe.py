@@ -45,7 +45,7 @@ def test_a_ball_is_measured_in_nm_from_labels_and_from_a_probability(tmp_path):
         table = pd.read_csv(folder / "cell__measurements.csv")
         assert table["equivalent_diameter_nm"].tolist() == pytest.approx([240], rel=0.01)
         assert table[["x_nm", "y_nm", "z_nm"]].to_numpy()[0] == pytest.approx([302, 246, 185], abs=0.5)
-        assert trimesh.load(folder / "cell__membrane.stl").extents == pytest.approx(240, rel=0.02)
+        assert trimesh.load(folder / "cell.stl").extents == pytest.approx(240, rel=0.02)
         content = json.loads((folder / "cell__measurements.json").read_text())
         assert content["histograms"]["mean_curvature_per_nm"]["mean"] == pytest.approx(1 / 120, rel=0.02)
 
