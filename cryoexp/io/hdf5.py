@@ -106,10 +106,10 @@ def _find(path: Path, file: Any, key: str | None) -> Any:
             volumes[name] = item
 
     file.visititems(keep)
-    for name in (key, KEY):
-        if name is not None and name.strip("/") in volumes:
-            return volumes[name.strip("/")]
-    if len(volumes) != 1:
+    wanted = (key or KEY).strip("/")
+    if wanted in volumes:
+        return volumes[wanted]
+    if key is not None or len(volumes) != 1:
         listed = ", ".join(sorted(volumes)[:8]) or "none"
         raise DataError(f"{path}: no volume {key or KEY}; there are: {listed}. Say which: dataset.hdf5_key=, hdf5_key=")
     return next(iter(volumes.values()))

@@ -39,6 +39,13 @@ def test_the_key_or_the_only_volume_is_found(tmp_path):
     assert open_hdf5(two, 100.0, "b").voxel_size == 100
 
 
+def test_a_wrong_key_is_not_another_volume(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["t0/channel0"] = np.zeros((3, 4, 5), np.float32)
+    with pytest.raises(DataError, match=r"no volume t0/chanel1; there are: t0/channel0"):
+        open_hdf5(tmp_path / "a.h5", 10.0, "t0/chanel1")
+
+
 def test_the_voxel_size_is_asked_for(tmp_path):
     path = write(tmp_path / "a.h5", None)
     with pytest.raises(DataError, match="no voxel size in it"):

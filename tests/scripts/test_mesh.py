@@ -99,3 +99,20 @@ def test_bad_volumes_are_named_and_leave_nothing(cell, tmp_path):
         with pytest.raises(DataError, match=rf"{name}\.mrc.*{said}"):
             make_meshes([f"input={tmp_path / name}.mrc", f"output={tmp_path / 'out'}", given])
     assert not (tmp_path / "out").exists()
+
+
+def test_ignored_voxels_are_no_object(tmp_path):
+    labels = balls().astype(np.uint16)
+    labels[:, :, 50:] = 255
+    write_volume(tmp_path / "a.mrc", Volume(labels, 50.0))
+    make_meshes([f"input={tmp_path / 'a.mrc'}", f"output={tmp_path / 'out'}"])
+    assert set(pd.read_csv(tmp_path / "out" / "a__surfaces.csv")["class"]) == {"class_1", "class_2"}
+
+
+def test_per_cents_are_not_taken_for_labels(tmp_path):
+    distance = np.linalg.norm(np.moveaxis(np.indices((24, 24, 24)), 0, -1) - 12.0, axis=-1)
+    write_volume(tmp_path / "a.mrc", Volume((100 / (1 + np.exp(distance - 8))).round().astype(np.int8), 50.0))
+    with pytest.raises(DataError, match=r"a\.mrc.*per cent.*kind=probability"):
+        make_meshes([f"input={tmp_path / 'a.mrc'}", f"output={tmp_path / 'out'}"])
+    make_meshes([f"input={tmp_path / 'a.mrc'}", f"output={tmp_path / 'out'}", "kind=probability"])
+    assert len(pd.read_csv(tmp_path / "out" / "a__surfaces.csv")) == 1

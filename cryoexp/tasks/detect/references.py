@@ -69,9 +69,10 @@ def oriented(tomogram: Tomogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known, instances = tomogram.orientations, np.asarray(tomogram.instances[:])
     assert known is not None
     truth = true_particles(np.asarray(tomogram.truth[:]), instances)
-    numbers, first = np.unique(truth.numbers, return_index=True)
-    first = first[numbers > 0]  # a voxel of each true particle, in their order
-    _, mine, theirs = np.intersect1d(instances.ravel()[first], known.instances, return_indices=True)
+    given = np.zeros(len(truth.centres) + 1, instances.dtype)
+    for plane, numbers in zip(instances, truth.numbers, strict=True):  # all voxels of a particle have one number
+        given[numbers] = plane
+    _, mine, theirs = np.intersect1d(given[1:], known.instances, return_indices=True)
     return truth.centres[mine], truth.classes[mine], known.matrices[theirs]
 
 

@@ -46,7 +46,7 @@ def true_surface(tomogram: Tomogram, number: int, name: str, rule: Rule) -> "tri
         rule: of surfaces of labels.
 
     Returns:
-        None where the class is not there, or too little is labelled.
+        None where the class is not there or everywhere, or too little is labelled.
     """
     truth = np.asarray(tomogram.truth[:])
     mask = (truth == number).astype(np.uint8)
@@ -58,7 +58,10 @@ def true_surface(tomogram: Tomogram, number: int, name: str, rule: Rule) -> "tri
     import trimesh
 
     distance = np.abs(np.asarray(tomogram.distance[:], np.float32))
-    half = (float(distance[mask > 0].max()) + float(distance[(mask == 0) & (truth != IGNORE)].min())) / 2
+    beyond = distance[(mask == 0) & (truth != IGNORE)]
+    if not beyond.size:
+        return None
+    half = (float(distance[mask > 0].max()) + float(beyond.min())) / 2
     share = LEVEL + (half - distance) / np.float32(2 * size)
     z, y, x = (slice(0, n) for n in mask.shape)
     vertices, faces = isosurface(Thing(mask, 1, (z, y, x), share), closed=rule.closed)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cryoexp.cli import CONF
 from cryoexp.config.keys import read_keys, refuse_others
+from cryoexp.data.places import IGNORE
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.inference.files import find_files
 from cryoexp.inference.output import whole_folder
@@ -28,6 +29,7 @@ PERCENT = 100.0  # probabilities written as whole numbers
 SLAB = 16  # slices looked at once
 BEYOND = 0.01  # by which rounding may carry probabilities over their ends
 SHOWN = 10  # numbers in one message
+MANY = 40  # classes that nobody has
 ENDINGS = (".gz", ".bz2", ".mrc", ".map", ".rec", ".st")
 
 
@@ -94,9 +96,9 @@ def _classes(given: Any) -> dict[int, str] | None:
 def _one(path: Path, name: str, keys: DictConfig, classes: dict[int, str] | None, folder: Path) -> dict[str, Any]:
     """Make and write the surfaces of one file."""
     volume = open_volume(path, keys.voxel_size)
-    kind = keys.kind if keys.kind != "auto" else _kind(volume.data)
     rule = _rule(keys, volume.voxel_size)
     try:
+        kind = keys.kind if keys.kind != "auto" else _kind(volume.data)
         values = _values(volume, kind)
         made = make_surfaces(values, volume.voxel_size, volume.origin, rule, kind, classes)
     except DataError as error:
@@ -122,15 +124,25 @@ def _one(path: Path, name: str, keys: DictConfig, classes: dict[int, str] | None
 
 
 def _kind(data: np.ndarray) -> str:
-    """Labels if all are whole numbers, otherwise a probability."""
+    """Labels if all are whole numbers, otherwise a probability.
+
+    Raises:
+        DataError: bytes that may be either.
+    """
     if data.dtype.kind in "iub":
+        there = {int(n) for i in range(0, len(data), SLAB) for n in np.unique(data[i : i + SLAB])}
+        if data.dtype.itemsize == 1 and len(there) > MANY and min(there) >= 0 and max(there) <= PERCENT:
+            raise DataError(
+                f"{len(there)} different numbers from 0 to {PERCENT}: are they probabilities in per cent, as predict "
+                "writes them, or labels? Give kind=probability, kind=labels or kind=instances"
+            )
         return "labels"
     whole = all(bool((np.rint(s) == s).all()) for s in (data[i : i + SLAB] for i in range(0, len(data), SLAB)))
     return "labels" if whole else "probability"
 
 
 def _values(volume: MappedVolume, kind: str) -> np.ndarray:
-    """Whole numbers of labels that were written as floats; shares of probabilities written in per cent."""
+    """Whole numbers of labels, 0 where they are ignored (255); shares of probabilities written in per cent."""
     data = volume.data
     integers = data.dtype.kind in "iub"
     if kind == "probability":
@@ -138,7 +150,7 @@ def _values(volume: MappedVolume, kind: str) -> np.ndarray:
         if not integers:
             return data
         return np.asarray(data, dtype=np.float32) / np.float32(PERCENT)
-    if integers:
+    if integers and (kind == "instances" or not any((plane == IGNORE).any() for plane in data)):
         return data
     out = np.empty(data.shape, np.int32)
     for i in range(0, len(data), SLAB):
@@ -146,13 +158,17 @@ def _values(volume: MappedVolume, kind: str) -> np.ndarray:
         if not (np.rint(slab) == slab).all():
             raise DataError(f"kind={kind}: labels are whole numbers, but the file holds others. Give kind=probability")
         out[i : i + SLAB] = slab
+        if kind == "labels":
+            out[i : i + SLAB][slab == IGNORE] = 0
     return out
 
 
 def _check_shares(data: np.ndarray, most: float) -> None:
     """Refuse what is no probability, a tomogram for example."""
     ends = np.array([(slab.min(), slab.max()) for slab in (data[i : i + SLAB] for i in range(0, len(data), SLAB))])
-    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())  # NaN stays NaN
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    if np.isnan(low + high):
+        raise DataError("holds NaN; labels are whole numbers, and probabilities lie between 0 and 1")
     if not (low >= -BEYOND * most and high <= (1 + BEYOND) * most):
         raise DataError(
             f"probabilities lie between 0 and {most:g}, the file holds {low:g} to {high:g}. Labels are whole numbers; "

@@ -120,7 +120,7 @@ class Surface(VoxelTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Log and return the losses: of the step whose turn it is, or of all steps together."""
-        done = self.trainer.global_step / max(1, int(self.trainer.estimated_stepping_batches))
+        done = self.trainer.global_step / max(1.0, self.trainer.estimated_stepping_batches)  # 0 if there is no end
         slices = {name: self._laid_out(value) for name, value in in_slices(batch).items()}
         steps = self.scheme.steps if self.optimizer_count == 1 else self.scheme.steps[self.turn : self.turn + 1]
         losses: dict[str, Tensor] = {}

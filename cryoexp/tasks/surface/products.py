@@ -92,8 +92,7 @@ def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], fo
     for tomogram in tomograms:
         made = make(task, label, tomogram, folder)
         tables += _measured(made, tomogram)
-        if made.surfaces:
-            found[tomogram.name] = {n: sum(s.cls == n for s in made.surfaces.components) for n in classes[1:]}
+        found[tomogram.name] = _components(task, made, tomogram)
         draw_new(tomogram, made.labels, classes, folder)
         _draw_surfaces(made, tomogram, folder)
     write_table(tables, folder)
@@ -140,6 +139,14 @@ def write_table(tables: Sequence[pd.DataFrame], folder: Path) -> None:
     together = pd.concat(tables, ignore_index=True)
     first = ["tomogram", *(column for column in together if column != "tomogram")]
     together[first].to_csv(folder / "measurements.csv", index=False, float_format="%.6g")
+
+
+def _components(task: "Surface", made: Made, tomogram: Tomogram) -> dict[str, int]:
+    classes, rule = task.info.classes, task.recipe.rule
+    if made.surfaces:
+        return {name: sum(s.cls == name for s in made.surfaces.components) for name in classes[1:]}
+    numbers = enumerate(classes[1:], start=1)
+    return {n: len(find_components(made.labels, i, 1.0, max(1, rule.minimum), rule.connectivity)) for i, n in numbers}
 
 
 def _measured(made: Made, tomogram: Tomogram) -> list[pd.DataFrame]:

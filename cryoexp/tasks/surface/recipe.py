@@ -25,6 +25,7 @@ from cryoexp.tasks.surface.volume import fill_cavities, fill_slices, smooth_z
 
 ANGSTROM_PER_NM = 10.0
 SOURCES = ("probability", "labels")
+APART = 1e-3  # of a probability from the level of its surface, at least
 CELL = 1  # class that bounds a cell with filopodia
 
 
@@ -121,15 +122,17 @@ def surfaces_of(
         classes: their names, background first.
         recipe: how.
     """
-    size, origin, rule = tomogram.volume.voxel_size, tomogram.volume.origin, recipe.rule
+    size, origin = tomogram.volume.voxel_size, tomogram.volume.origin
+    done = replace(recipe.rule, z_sigma=0.0, z_rule="half", cavities=0, slice_holes=0)  # by `clean`
     if recipe.source == "labels":
-        done = replace(rule, z_sigma=0.0, z_rule="half", cavities=0, slice_holes=0)  # by `clean`
         return make_surfaces(labels, size, origin, done, "labels", dict(enumerate(classes[1:], start=1)))
     components: list[Surface] = []
     facts: dict[str, Any] = {}
-    for name, threshold in zip(classes[1:], thresholds, strict=True):
-        given = share_of(np.asarray(probabilities[name]))
-        made = make_surfaces(given, size, origin, replace(rule, level=threshold), "probability", {1: name})
+    for number, (name, level) in enumerate(zip(classes[1:], thresholds, strict=True), start=1):
+        given, mine = share_of(np.asarray(probabilities[name])), labels == number
+        # on the side of the surface where the label is, whatever smoothing, holes and other classes made of it
+        given = level + np.where(mine, 1, -1) * np.maximum(np.abs(given - level), APART)
+        made = make_surfaces(given, size, origin, replace(done, level=level), "probability", {1: name})
         components += made.components
         facts |= {f"{key}_{name}": value for key, value in made.facts.items()}
     return Surfaces(components, facts)

@@ -59,6 +59,16 @@ def test_a_threshold_moves_the_surface_of_a_probability():
     assert radii == pytest.approx([12, 10], abs=0.1)
 
 
+def test_surfaces_agree_with_the_labels_of_several_classes():
+    labels = np.zeros(SHAPE, np.int8)
+    labels[ball((18, 24, 18), 9.0) > 0], labels[ball((18, 24, 40), 9.0) > 0] = 1, 2
+    shares = {name: np.where(labels == i, 0.4, 0.3) for i, name in enumerate("ab", start=1)}  # argmax: below a half
+    made = surfaces_of(labels, shares, [0.5, 0.5], tomogram(), ["background", "a", "b"], recipe(source="probability"))
+    assert [s.cls for s in made.components] == ["a", "b"]
+    for number, surface in enumerate(made.components, start=1):
+        assert surface.mesh.volume / SIZE**3 == pytest.approx((labels == number).sum(), rel=0.08)
+
+
 def test_small_components_go_and_holes_are_filled():
     labels = (ball((18, 24, 20), 9.0) > 0).astype(np.int8)
     labels[18, 24, 20] = 0
