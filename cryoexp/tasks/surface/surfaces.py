@@ -85,7 +85,8 @@ class Surface:
         cls: name of its class.
         number: of the component within its class from 1, the largest first; of instances their number.
         mesh: x, y, z in Å, the volume's origin added; faces look outwards.
-        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``cut``: whether the object
+        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``repaired``: faces that were added,
+            dropped or turned where a surface that should close did not; ``cut``: whether the object
             reaches the border of the volume, where it is closed by a flat lid, or open, see `Rule`.
     """
 
@@ -244,25 +245,33 @@ def _mesh(thing: Thing, voxels: int, place: _Place) -> "tuple[trimesh.Trimesh, d
     import trimesh
 
     from cryoexp.tasks.surface.decimate import decimate
+    from cryoexp.tasks.surface.repair import mended
     from cryoexp.tasks.surface.smooth import keep_volume, normals, taubin
 
     rule, size = place.rule, place.voxel_size
     vertices, faces = isosurface(thing, rule.sigma, rule.closed)
     mesh = trimesh.Trimesh(vertices[:, ::-1] * size + place.origin, faces, process=False)
     steps: dict[str, float] = {"voxels": voxels, "cut": thing.at_border(), "faces_marched": len(faces)}
+    closed, repaired = rule.closed or not thing.at_border(), 0
+    if closed:
+        mesh, repaired = mended(mesh)
     smoothed = taubin(mesh, rule.smoothing)
     # along the normals: what vertices move within the surface leaves it where it is
     moved = ((np.asarray(smoothed.vertices) - np.asarray(mesh.vertices)) * normals(smoothed)).sum(1)
     steps["smoothing_moved_mean_nm"] = float(np.abs(moved).mean()) / ANGSTROM_PER_NM
     mesh = smoothed
     steps["volume_moved_nm"] = 0.0
-    if rule.keep_volume and thing.probability is None and (rule.closed or not thing.at_border()):
+    if rule.keep_volume and thing.probability is None and closed:
         mesh, step = keep_volume(mesh, voxels * size**3, size)
         steps["volume_moved_nm"] = step / ANGSTROM_PER_NM
     if rule.decimate < 1:
         mesh, off = decimate(mesh, rule.decimate)
         for name in ("mean", "p95", "largest"):
             steps[f"decimation_{name}_nm"] = getattr(off, name) / ANGSTROM_PER_NM
+        if closed:
+            mesh, again = mended(mesh)
+            repaired += again
+    steps["repaired"] = repaired
     steps["faces"] = len(mesh.faces)
     # without what trimesh has worked out and keeps: several times the mesh
     return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False), steps

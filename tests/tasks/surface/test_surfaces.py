@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from cryoexp.errors import ConfigError, DataError
+from cryoexp.tasks.surface import surfaces
 from cryoexp.tasks.surface.analytic import CASES, INSTANCES, accuracy, ball_halves, ball_pair, bodies, placed
+from cryoexp.tasks.surface.isosurface import isosurface
 from cryoexp.tasks.surface.mesh_products import write_surfaces
 from cryoexp.tasks.surface.surfaces import KINDS, ORIGINAL, Rule, make_surfaces
 
@@ -85,6 +87,25 @@ def test_a_thin_shell_keeps_both_sides():
     (filled,) = make_surfaces(shell, 1.0, rule=Rule(cavities=10_000)).components
     assert filled.mesh.body_count == 1
     assert filled.mesh.volume == pytest.approx(4 / 3 * np.pi * 1000, rel=0.01)
+
+
+def test_a_surface_with_a_hole_is_repaired_and_the_table_says_so(monkeypatch):
+    def torn(*arguments):
+        vertices, faces = isosurface(*arguments)
+        return vertices, faces[1:]
+
+    body = ball((30, 30, 30), (15, 15, 15), 10) & ~ball((30, 30, 30), (15, 15, 15), 6)
+    assert make_surfaces(body, 1.0).table()["repaired"].tolist() == [0]
+    monkeypatch.setattr(surfaces, "isosurface", torn)
+    for change in ({}, {"decimate": 0.4}):
+        (surface,) = make_surfaces(body, 1.0, rule=Rule(**change)).components
+        assert surface.mesh.is_watertight
+        assert surface.mesh.body_count == 2
+        assert surface.mesh.volume == pytest.approx(body.sum(), rel=0.005)
+        assert surface.steps["repaired"] == 3
+    # what the border cuts is open, and stays so
+    (ended,) = make_surfaces(ball((20, 30, 30), (0, 15, 15), 10), 1.0, rule=Rule(closed=False)).components
+    assert not ended.mesh.is_watertight
 
 
 def test_components_are_sorted_by_class_and_size_and_small_ones_left_out():
