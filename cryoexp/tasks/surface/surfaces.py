@@ -85,9 +85,9 @@ class Surface:
         cls: name of its class.
         number: of the component within its class from 1, the largest first; of instances their number.
         mesh: x, y, z in Å, the volume's origin added; faces look outwards.
-        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``repaired``: faces that were added,
-            dropped or turned where a surface that should close did not; ``cut``: whether the object
-            reaches the border of the volume, where it is closed by a flat lid, or open, see `Rule`.
+        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``repaired``: faces that were
+            added, dropped or turned where a surface that should close did not; ``cut``: whether the object reaches the
+            border of the volume, where it is closed by a flat lid, or open, see `Rule`.
     """
 
     cls: str
