@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.tasks.surface.curvature import surface_curvature
-from cryoexp.tasks.surface.distances import nearest_others
+from cryoexp.tasks.surface.distances import _Boxes, _Part, nearest_others
 from cryoexp.tasks.surface.measurements import columns, measure_surfaces
 from tests.tasks.surface import shapes
 
@@ -146,13 +146,14 @@ def test_surfaces_of_one_place_and_those_without_faces():
 
 def test_the_memory_of_many_is_that_of_one_row_of_pairs():
     corner, faces = np.eye(3), np.array([[0, 1, 2]])
-    many = [(corner + 5 * np.array([i % 50, i // 50, 0]), faces) for i in range(2000)]
+    many = {i: _Part(corner + 5 * np.array([i % 50, i // 50, 0]), faces) for i in range(500)}
     tracemalloc.start()
-    distance = nearest_others(many)[0]
+    boxes = _Boxes(many)
+    pairs = sum(len(boxes.after(i, np.full(500, np.inf))) for i in many)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 30e6  # all 2 million pairs as tuples: 200 MB
-    assert distance == pytest.approx(distance[0])
+    assert pairs == 500 * 499 / 2
+    assert peak < 1e6  # of all pairs at once: 19 MB
 
 
 def test_an_open_surface_has_no_volume_and_says_why():
@@ -194,6 +195,14 @@ def test_curvatures_that_are_known_are_taken():
     mesh = shapes.sphere()
     known = surface_curvature(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     pd.testing.assert_frame_equal(measure_surfaces([mesh], ["a"], curvatures=[known]), measure_surfaces([mesh], ["a"]))
+
+
+def test_what_the_volume_cuts_has_no_sphericity():
+    mesh = shapes.sphere()
+    table = measure_surfaces([mesh, mesh], ["a", "b"], cut=[False, True])
+    assert table["sphericity"].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="cuts: 1"):
+        measure_surfaces([mesh, mesh], ["a", "b"], cut=[True])
 
 
 def test_no_components_is_an_empty_table():
