@@ -36,9 +36,9 @@ class Curvature:
     """Curvature at each vertex; positive mean curvature where the surface bulges outwards: a sphere has 1/R.
 
     Attributes:
-        mean: `(n,)` 1/Å, NaN at vertices without a face.
-        gaussian: `(n,)` 1/Å², NaN at vertices without a face.
-        area: `(n,)` Å² around each vertex, a third of its faces: the weights of means and histograms.
+        mean: `(n,)` 1/Å, NaN at vertices without a face and those that were left out.
+        gaussian: `(n,)` 1/Å², NaN at the same.
+        area: `(n,)` Å² around each vertex, a third of its faces: the weights of means and histograms. 0 at the same.
         total: integral of the Gaussian curvature; 2π · Euler number of a closed surface.
         radius: Å, the standard deviation of the neighbourhood.
     """
@@ -59,7 +59,11 @@ class Curvature:
 
 
 def surface_curvature(
-    vertices: np.ndarray, faces: np.ndarray, radius: float | None = None, edges: Edges | None = None
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    radius: float | None = None,
+    edges: Edges | None = None,
+    without: np.ndarray | None = None,
 ) -> Curvature:
     """Measure the curvature of a surface.
 
@@ -73,11 +77,13 @@ def surface_curvature(
         radius: Å, the standard deviation of the neighbourhood over which curvature is averaged; None: 2.5 mean edges.
             0: none, exact for the polyhedron.
         edges: of `find_edges`, where they are known already.
+        without: `(n,)` bool, vertices that are no part of the object's own surface, as the lids where the volume ends:
+            nothing is measured there, and nothing of theirs is spread to others. They count in the total.
 
     Raises:
         DataError: no faces, arrays of another shape, a negative radius.
     """
-    _check(vertices, faces, radius)
+    _check(vertices, faces, radius, without)
     vertices = np.asarray(vertices, float)
     edges = find_edges(faces) if edges is None else edges
     normals, double, deficit = _corners(vertices, faces)
@@ -89,20 +95,26 @@ def surface_curvature(
     mean = sum((np.bincount(edges.ends[:, i], bend, count) for i in (0, 1)), np.zeros(count))
     inner = np.ones(count, bool)
     inner[edges.other] = False
-    used = area > 0
-    amounts = np.stack([mean, np.where(used, deficit, 0), area], axis=1) * inner[:, None]
+    deficit = np.where((area > 0) & inner, deficit, 0)
+    total = float(deficit.sum())
+    if without is not None:
+        inner &= ~without
+        area = np.where(without, 0, area)
+    amounts = np.stack([mean, deficit, area], axis=1) * inner[:, None]
     edge = float(lengths.mean()) if len(lengths) else 0.0
     radius = SPREAD * edge if radius is None else radius
     steps = min(MOST, round((radius / edge) ** 2 / VARIANCE)) if edge else 0
     spread = _spread(amounts, edges, steps)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.where(spread[:, 2] > 0, spread[:, :2].T / spread[:, 2], np.nan)
-    return Curvature(values[0], values[1], area, float(amounts[:, 1].sum()), radius)
+        values = np.where((spread[:, 2] > 0) & (area > 0), spread[:, :2].T / spread[:, 2], np.nan)
+    return Curvature(values[0], values[1], area, total, radius)
 
 
-def _check(vertices: np.ndarray, faces: np.ndarray, radius: float | None) -> None:
+def _check(vertices: np.ndarray, faces: np.ndarray, radius: float | None, without: np.ndarray | None) -> None:
     if vertices.ndim != 2 or faces.ndim != 2 or vertices.shape[1] != 3 or faces.shape[1] != 3 or not len(faces):
         raise DataError(f"vertices {vertices.shape} and faces {faces.shape}: need (n, 3) and (m, 3), at least one face")
+    if without is not None and without.shape != (len(vertices),):
+        raise DataError(f"{len(vertices)} vertices, but {without.shape} to leave out: need one bool for each")
     if radius is not None and not radius >= 0:
         raise DataError(f"curvature over a radius of {radius} Å: must be 0 or more")
 

@@ -1,6 +1,6 @@
 """Lengths of and between surfaces: the largest diameter, and the distance to the nearest other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,9 +37,9 @@ def feret(vertices: np.ndarray) -> float:
 def nearest_others(surfaces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest other surface of each.
 
-    Between the vertices first (KD-tree; pairs of surfaces in the order of their bounding boxes, until those are further
-    apart than what is found), then from the closest vertices of each to the faces of the other. Surfaces that cut each
-    other have a small distance, not 0.
+    Between the vertices first (KD-tree; of each surface the others in the order of their bounding boxes, until those
+    are further away than what is found), then from the closest vertices of each to the faces of the other. Surfaces
+    that cut each other have a small distance, not 0. Memory grows with the number of surfaces, not with that of pairs.
 
     Args:
         surfaces: vertices `(n, 3)` and faces `(m, 3)` of each; one without faces has no neighbour and is none.
@@ -49,14 +49,20 @@ def nearest_others(surfaces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[n
     """
     parts = {i: _Part(np.asarray(v, float), f) for i, (v, f) in enumerate(surfaces) if len(f)}
     distance, other = np.full(len(surfaces), np.inf), np.full(len(surfaces), -1)
-    for gap, i, j in _pairs(parts):
-        reach = max(distance[i], distance[j])
-        if gap >= reach:
-            continue
-        found = _between(parts[i], parts[j], reach)
+    boxes = _Boxes(parts)
+
+    def compare(i: int, j: int) -> None:
+        found = _between(parts[i], parts[j], max(distance[i], distance[j]))
         for one, two in ((i, j), (j, i)):
             if found < distance[one]:
                 distance[one], other[one] = found, two
+
+    for i, j in boxes.neighbours():  # they bound the search for all others
+        compare(i, j)
+    for i in parts:
+        for gap, j in boxes.after(i, distance):
+            if gap < max(distance[i], distance[j]):
+                compare(i, j)
     done: dict[tuple[int, int], float] = {}
     for i in np.flatnonzero(other >= 0).tolist():
         pair = min(i, int(other[i])), max(i, int(other[i]))
@@ -132,17 +138,35 @@ def _half_sphere(count: int) -> np.ndarray:
     return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], axis=1)
 
 
-def _pairs(parts: dict[int, _Part]) -> list[tuple[float, int, int]]:
-    """All pairs with the distance between their bounding boxes, the nearest first."""
-    numbers = np.array(list(parts))
-    low = np.array([p.low for p in parts.values()]).reshape(-1, 3)
-    high = np.array([p.high for p in parts.values()]).reshape(-1, 3)
-    one, two = np.triu_indices(len(numbers), 1)
-    gaps = np.linalg.norm(np.maximum(0, np.maximum(low[one] - high[two], low[two] - high[one])), axis=1)
-    # of equal boxes' distances the pairs of neighbours first: they bound the search
-    middle = np.linalg.norm((low + high)[one] - (low + high)[two], axis=1)
-    order = np.lexsort((middle, gaps))
-    return list(zip(gaps[order].tolist(), numbers[one[order]].tolist(), numbers[two[order]].tolist(), strict=True))
+class _Boxes:
+    """Bounding boxes of surfaces by their numbers."""
+
+    def __init__(self, parts: dict[int, _Part]) -> None:
+        self.numbers = np.array(list(parts), int)
+        self.low = np.array([p.low for p in parts.values()]).reshape(-1, 3)
+        self.high = np.array([p.high for p in parts.values()]).reshape(-1, 3)
+
+    def neighbours(self) -> Iterator[tuple[int, int]]:
+        """Each surface and the one with the nearest middle, every pair once."""
+        if len(self.numbers) > 1:
+            middles = (self.low + self.high) / 2
+            near = cKDTree(middles).query(middles, 2)[1]
+            mine = np.arange(len(near))
+            found = np.where(near[:, 0] == mine, near[:, 1], near[:, 0])  # of equal middles either may come first
+            pairs = np.unique(np.sort(np.stack([mine, found], axis=1), axis=1), axis=0)
+            yield from ((int(i), int(j)) for i, j in self.numbers[pairs])
+
+    def after(self, number: int, distance: np.ndarray) -> list[tuple[float, int]]:
+        """Surfaces of larger numbers that may be nearer than what either is known to have; the nearest box first."""
+        i = int(np.searchsorted(self.numbers, number))
+        later = self.numbers[i + 1 :]
+        apart = np.maximum(self.low[i + 1 :] - self.high[i], self.low[i] - self.high[i + 1 :])
+        gaps = np.sqrt((np.maximum(0, apart) ** 2).sum(1))
+        some = np.flatnonzero(gaps < np.maximum(distance[number], distance[later]))
+        # of equal boxes' distances those with the nearest middles first
+        middles = (self.low + self.high)[i + 1 :][some] - (self.low[i] + self.high[i])
+        some = some[np.lexsort(((middles**2).sum(1), gaps[some]))]
+        return list(zip(gaps[some].tolist(), later[some].tolist(), strict=True))
 
 
 def _between(one: _Part, two: _Part, reach: float) -> float:

@@ -25,8 +25,8 @@ class Filopodia:
     Attributes:
         table: a row each: ``filopodium`` (from 1, the longest first), ``length_u`` along its middle from the body to
             the tip, ``end_to_end_u``, ``width_u`` (mean, of the shaft), ``width_sd_u``, ``base_x_u …``, ``tip_x_u …``,
-            ``branches`` (side branches, not measured), ``attached`` (stands on the body), ``cut`` (meets the border of
-            the volume: longer than measured).
+            ``branches`` (side branches, not measured), ``attached`` (stands on the body: all do), ``cut`` (meets the
+            border of the volume: longer than measured).
         profile: a row a point: ``filopodium``, ``point``, ``s_u`` from the base, ``x_u y_u z_u``, ``width_u`` and
             ``area_u2`` of the section across it (NaN at the ends).
     """
@@ -46,9 +46,13 @@ def measure_filopodia(
 ) -> Filopodia:
     """Measure the filopodia of a filled cell.
 
-    Those are what an opening with a ball removes, if it is long enough. The skeleton gives the order of the points; the
-    middles of the sections across give places finer than the grid, and their areas the width (of a disc of that area).
-    Where two protrusions have run together at their bases, the line is cut at its point nearest to the body.
+    Those are what an opening with a ball removes, if it is long enough and stands on what the opening leaves. Where
+    that is nothing, as of a flat sheet, or of a membrane that the border of the volume cuts so that it encloses
+    nothing, there are none: the membrane itself is thin. Pieces apart from the body are none for the same reason.
+
+    The skeleton gives the order of the points; the middles of the sections across give places finer than the grid, and
+    their areas the width (of a disc of that area). Where two protrusions have run together at their bases, the line is
+    cut at its point nearest to the body.
 
     The body ends where the ball no longer fits: the base of a thick filopodium lies a little outside the cell's surface
     (a ball of 8 voxels reaches 1.4 into a mouth of 4.5 voxels radius).
@@ -70,10 +74,9 @@ def measure_filopodia(
     if not (voxel_size > 0 and least > 0):
         raise ConfigError(f"filopodia: voxel_size={voxel_size:g} Å and least={least:g} Å must be positive")
     found = find_protrusions(cell, opening / voxel_size)
-    lines = [
-        line for piece in found.pieces.table["component"] for line in _measure(found, int(piece), least / voxel_size)
-    ]
-    lines = [line for line in lines if _counts(line, least / voxel_size, slender)]
+    pieces = [int(piece) for piece in found.pieces.table["component"]] if found.body.any() else []
+    lines = [line for piece in pieces for line in _measure(found, piece, least / voxel_size)]
+    lines = [line for line in lines if line.line.attached and _counts(line, least / voxel_size, slender)]
     lines.sort(key=lambda line: -line.line.length)
     scale = voxel_size / size
     shift = np.array(origin) / size
@@ -116,7 +119,7 @@ def _measure(found: Protrusions, piece: int, least: float) -> list[_Found]:
 def _from_the_body(path: np.ndarray, body: np.ndarray, least: float) -> list[np.ndarray]:
     """Turn a path so that it begins at the body; cut it in two where it comes nearest to it in its middle."""
     places = np.argwhere(body)
-    if not len(places):
+    if not len(places):  # none near this piece
         return [path]
     distance = cKDTree(places).query(path)[0]
     at = int(distance.argmin())

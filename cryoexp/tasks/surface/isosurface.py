@@ -48,8 +48,27 @@ class Thing:
 
     def at_border(self) -> bool:
         """Whether the object reaches the border of the volume."""
+        return any(any(ends) for ends in self._ends())
+
+    def lids(self, vertices: np.ndarray, reach: float) -> np.ndarray:
+        """Return which vertices lie on or beside the lids that close the object where the volume ends, `(n,)` bool.
+
+        Args:
+            vertices: `(n, 3)` z, y, x in voxels of the volume.
+            reach: voxels from the middle of the last voxel.
+        """
+        found = np.zeros(len(vertices), bool)
+        for axis, ((first, last), n) in enumerate(zip(self._ends(), self.whole or self.numbers.shape, strict=True)):
+            if first:
+                found |= vertices[:, axis] < reach
+            if last:
+                found |= vertices[:, axis] > n - 1 - reach
+        return found
+
+    def _ends(self) -> list[tuple[bool, bool]]:
+        """Of each axis, whether the object reaches the first and the last voxel of the volume."""
         places = zip(self.box, self.corner, self.whole or self.numbers.shape, strict=True)
-        return any(s.start + c == 0 or s.stop + c == n for s, c, n in places)
+        return [(s.start + c == 0, s.stop + c == n) for s, c, n in places]
 
 
 def isosurface(thing: Thing, sigma: float = 0.9, closed: bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ def measure_surfaces(
     names: Sequence[str],
     unit: Unit = "nm",
     curvatures: Sequence[Curvature] | None = None,
+    cut: Sequence[bool] | None = None,
 ) -> pd.DataFrame:
     """Measure every component.
 
@@ -32,7 +33,8 @@ def measure_surfaces(
             decimation: see `surface_curvature`.
         names: of the components or their classes, as many.
         unit: of the table, nm or A (Å); the names of columns end in it.
-        curvatures: of `surface_curvature` where they are known already.
+        curvatures: of `surface_curvature` where they are known already; where the volume cuts objects without the lids.
+        cut: which components the border of the volume cuts; None: none.
 
     Returns:
         A row a component, in order; u stands for the unit.
@@ -45,24 +47,31 @@ def measure_surfaces(
         - ``mean_curvature_per_u`` and ``gaussian_curvature_per_u2``: means weighted by area, with their standard
           deviations over the surface (``…_sd_…``); a sphere has 1/R and 1/R²;
         - ``total_gaussian_curvature``: 2π · ``euler`` of closed surfaces;
-        - ``sphericity``: area of the sphere of equal volume by area (Wadell), 1 for a sphere; NaN without a volume;
+        - ``sphericity``: area of the sphere of equal volume by area (Wadell), 1 for a sphere; NaN without a
+          volume, and of what is cut, whose lid is no surface of its own;
         - ``equivalent_diameter_u``: of that sphere; ``feret_u``: largest distance of two points;
         - ``nearest_u``: from surface to surface to the nearest other component, ``nearest_component`` its number and
           ``nearest`` its name; NaN, 0 and empty where there is no other.
 
     Raises:
         ConfigError: another unit.
-        DataError: another number of names or curvatures than of meshes, a component without faces.
+        DataError: another number of names, curvatures or cuts than of meshes, a component without faces.
     """
     size = angstroms(unit)
-    if len(names) != len(meshes) or (curvatures is not None and len(curvatures) != len(meshes)):
-        known = "none" if curvatures is None else len(curvatures)
-        raise DataError(f"{len(meshes)} components, {len(names)} names, curvatures: {known}; need as many of each")
+    if any(given is not None and len(given) != len(meshes) for given in (names, curvatures, cut)):
+        known = ["none" if given is None else len(given) for given in (curvatures, cut)]
+        raise DataError(
+            f"{len(meshes)} components, {len(names)} names, curvatures: {known[0]}, cuts: {known[1]}; "
+            "need as many of each"
+        )
     known_curvatures: Sequence[Curvature | None] = curvatures or [None] * len(meshes)
     rows = [
         {"component": i, "name": str(name), **_describe(mesh, name, curvature, unit, size)}
         for i, (mesh, name, curvature) in enumerate(zip(meshes, names, known_curvatures, strict=True), start=1)
     ]
+    for row, is_cut in zip(rows, cut or [], strict=False):
+        if is_cut:
+            row["sphericity"] = float("nan")
     distances, nearest = nearest_others([(np.asarray(m.vertices), np.asarray(m.faces)) for m in meshes])
     for row, distance, other in zip(rows, distances.tolist(), nearest.tolist(), strict=True):
         row |= {f"nearest_{unit}": distance / size, "nearest_component": other + 1}

@@ -53,7 +53,9 @@ def write_surfaces(
     ``<name>.<format>`` has a colour for each component; of several classes ``<name>__<class>.<format>`` has each.
     ``<name>__surfaces.csv`` says what each step did (in nm), ``<name>__measurements.csv`` and ``.json`` are those of
     `cryoexp.tasks.surface.tables.write_measurements`;
-    ``cut`` says there of components that they reach the border of the volume: area and volume are of what is in it.
+    ``cut`` says there of components that they reach the border of the volume: area and volume are of what is in it, the
+    lid included; curvature is that of the rest, and there is no sphericity. All is measured before decimation: vertices
+    and faces are counted there, those of the files in ``<name>__surfaces.csv``.
 
     Args:
         surfaces: of one volume.
@@ -78,9 +80,13 @@ def write_surfaces(
     with replacing(steps) as temporary:
         surfaces.table().to_csv(temporary, index=False)
     short = table_unit(unit)
-    curvatures = [surface_curvature(np.asarray(m.vertices), np.asarray(m.faces)) for m in surfaces.meshes]
-    table = measure_surfaces(surfaces.meshes, surfaces.names, short, curvatures)
-    table.insert(table.columns.get_loc("reason") + 1, "cut", [bool(s.steps["cut"]) for s in surfaces.components])
+    meshes, cut = [s.full for s in surfaces.components], [bool(s.steps["cut"]) for s in surfaces.components]
+    curvatures = [
+        surface_curvature(np.asarray(s.full.vertices), np.asarray(s.full.faces), without=s.lid)
+        for s in surfaces.components
+    ]
+    table = measure_surfaces(meshes, surfaces.names, short, curvatures, cut)
+    table.insert(table.columns.get_loc("reason") + 1, "cut", cut)
     histograms = curvature_histograms(curvatures, short)
     written += [
         steps,

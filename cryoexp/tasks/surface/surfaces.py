@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KINDS = ("labels", "instances", "probability")
 MOST = 10_000  # components, each of which is marched by itself
 ANGSTROM_PER_NM = 10.0
+LID = 1.0  # voxels, and the smoothing, from the last voxel's middle: so far the edge of a lid is round
 SPANS = {
     **dict.fromkeys(("z_sigma", "sigma", "blur"), Span()),
     **dict.fromkeys(("minimum", "cavities", "slice_holes", "smoothing"), Span(whole=True)),
@@ -41,7 +42,8 @@ class Rule:
         sigma: voxels, by which the surface of labels is smoothed, see `isosurface`; 0 draws them as they are.
         blur: voxels, of a Gaussian over a probability; it draws a sphere of radius R in by blur²/R.
         level: of a probability.
-        closed: whether surfaces close where the volume ends.
+        closed: whether surfaces close where the volume ends, by lids half a voxel beyond the middles of the last
+            voxels; otherwise they end at these middles, open.
         keep_volume: whether the mesh of labels is moved, by a quarter of a voxel at most, to hold as much as they do.
         smoothing: passes of Taubin's filter.
         decimate: share of the triangles to keep; 1 keeps all.
@@ -84,14 +86,20 @@ class Surface:
     Attributes:
         cls: name of its class.
         number: of the component within its class from 1, the largest first; of instances their number.
-        mesh: x, y, z in Å, the volume's origin added; faces look outwards.
-        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``cut``: whether the object
-            reaches the border of the volume, where it is closed by a flat lid, or open, see `Rule`.
+        mesh: x, y, z in Å, the volume's origin added; faces look outwards. Of it are files and views.
+        full: the same before decimation: what is measured.
+        lid: `(n,)` bool, vertices of ``full`` on or beside the flat lid (or the open end) at the border of the volume:
+            not the object's own surface, and without a part in its curvature.
+        steps: what each step did: voxels, faces, how far it moved the surface (nm); ``repaired``: faces that were
+            added, dropped or turned where a surface that should close did not; ``cut``: whether the object reaches the
+            border of the volume, where it is closed by a flat lid, or open, see `Rule`.
     """
 
     cls: str
     number: int
     mesh: "trimesh.Trimesh"
+    full: "trimesh.Trimesh"
+    lid: np.ndarray
     steps: Mapping[str, float]
 
     @property
@@ -162,8 +170,7 @@ def make_surfaces(
     for cls, number, thing, voxels in _things(labels, probability, rule, kind, names):
         if len(made) == MOST:
             raise ConfigError(f"more than {MOST} components of {rule.minimum} voxels or more: raise the minimum")
-        mesh, steps = _mesh(thing, voxels, place)
-        made.append(Surface(cls, number, mesh, steps))
+        made.append(Surface(cls, number, *_mesh(thing, voxels, place)))
     return Surfaces(made, facts)
 
 
@@ -239,30 +246,50 @@ def _instances(labels: np.ndarray, rule: Rule, cls: str) -> Iterator[tuple[str, 
                 yield cls, i + 1, Thing(labels, i + 1, box), voxels
 
 
-def _mesh(thing: Thing, voxels: int, place: _Place) -> "tuple[trimesh.Trimesh, dict[str, float]]":
-    """Surface of one component, step by step."""
+def _mesh(
+    thing: Thing, voxels: int, place: _Place
+) -> "tuple[trimesh.Trimesh, trimesh.Trimesh, np.ndarray, dict[str, float]]":
+    """Surface of one component, step by step: for files, as it is measured, and which of its vertices are lids."""
     import trimesh
 
     from cryoexp.tasks.surface.decimate import decimate
+    from cryoexp.tasks.surface.repair import mended
     from cryoexp.tasks.surface.smooth import keep_volume, normals, taubin
 
     rule, size = place.rule, place.voxel_size
     vertices, faces = isosurface(thing, rule.sigma, rule.closed)
     mesh = trimesh.Trimesh(vertices[:, ::-1] * size + place.origin, faces, process=False)
     steps: dict[str, float] = {"voxels": voxels, "cut": thing.at_border(), "faces_marched": len(faces)}
+    closed, repaired = rule.closed or not thing.at_border(), 0
+    if closed:
+        mesh, repaired = mended(mesh)
     smoothed = taubin(mesh, rule.smoothing)
     # along the normals: what vertices move within the surface leaves it where it is
     moved = ((np.asarray(smoothed.vertices) - np.asarray(mesh.vertices)) * normals(smoothed)).sum(1)
     steps["smoothing_moved_mean_nm"] = float(np.abs(moved).mean()) / ANGSTROM_PER_NM
     mesh = smoothed
     steps["volume_moved_nm"] = 0.0
-    if rule.keep_volume and thing.probability is None and (rule.closed or not thing.at_border()):
+    if rule.keep_volume and thing.probability is None and closed:
         mesh, step = keep_volume(mesh, voxels * size**3, size)
         steps["volume_moved_nm"] = step / ANGSTROM_PER_NM
+    full = mesh
     if rule.decimate < 1:
         mesh, off = decimate(mesh, rule.decimate)
         for name in ("mean", "p95", "largest"):
             steps[f"decimation_{name}_nm"] = getattr(off, name) / ANGSTROM_PER_NM
+        if closed:
+            mesh, again = mended(mesh)
+            repaired += again
+    steps["repaired"] = repaired
     steps["faces"] = len(mesh.faces)
-    # without what trimesh has worked out and keeps: several times the mesh
-    return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False), steps
+    # open surfaces, too: what they are smoothed with beyond the border is not the object
+    lid = thing.lids((np.asarray(full.vertices) - place.origin)[:, ::-1] / size, LID + rule.sigma)
+    whole = _bare(full)
+    return whole if mesh is full else _bare(mesh), whole, lid, steps
+
+
+def _bare(mesh: "trimesh.Trimesh") -> "trimesh.Trimesh":
+    """Without what trimesh has worked out and keeps: several times the mesh."""
+    import trimesh
+
+    return trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False)

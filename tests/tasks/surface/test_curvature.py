@@ -83,3 +83,19 @@ def test_what_cannot_be_measured_is_refused():
         surface_curvature(np.zeros((3, 3)), np.zeros((0, 3), int))
     with pytest.raises(DataError, match="radius of -1"):
         of(shapes.sphere(), -1.0)
+
+
+def test_what_is_left_out_has_no_part_in_the_rest():
+    # a rod with lids: curved by 1/2R between them
+    z, y, x = shapes.grid()
+    mesh = shapes.mesh(np.minimum(10 - np.hypot(x, y), 14 - np.abs(z)))
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    lid = np.abs(vertices[:, 2] - 10 * shapes.MIDDLE[0]) > 125
+    found = surface_curvature(vertices, faces, without=lid)
+    np.testing.assert_array_equal(np.isnan(found.mean), lid)
+    assert (found.area[lid] == 0).all()
+    np.testing.assert_allclose(found.mean[~lid], 1 / 200, rtol=0.06)
+    assert np.abs(found.gaussian[~lid]).max() < 0.05 / 100**2
+    assert found.total == pytest.approx(4 * np.pi)
+    with pytest.raises(DataError, match="one bool for each"):
+        surface_curvature(vertices, faces, without=lid[1:])

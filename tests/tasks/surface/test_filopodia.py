@@ -84,11 +84,22 @@ def test_a_filopodium_that_leaves_the_volume_is_marked():
     assert row["length_nm"] == pytest.approx(99.5 - CENTRE[2] - RADIUS, abs=3)
 
 
-def test_a_piece_away_from_the_cell_is_marked():
+def test_a_piece_away_from_the_cell_is_none():
     cell = ball() | (shapes.segment_distance(SHAPE, (22, 40, 60), (22, 40, 90)) <= 2)
-    row = measure_filopodia(cell, 10.0, 60.0, 100.0).table.iloc[0]
-    assert not row["attached"]
-    assert row["length_nm"] == pytest.approx(34, rel=0.05)
+    assert not len(measure_filopodia(cell, 10.0, 60.0, 100.0).table)
+    cell |= shapes.segment_distance(SHAPE, CENTRE, (22, 75, 30)) <= 2.5
+    assert measure_filopodia(cell, 10.0, 60.0, 100.0).table["attached"].tolist() == [True]
+
+
+def test_a_membrane_that_encloses_nothing_has_none():
+    away = shapes.segment_distance(SHAPE, (22, 40, 0), (22, 40, 1e-6))
+    sheet, cut = np.zeros(SHAPE, bool), (away <= 34) & (away > 31)
+    sheet[:, 38:41, :] = True
+    strip = shapes.segment_distance(SHAPE, (22, 40, 5), (22, 40, 95)) <= 2
+    for membrane in (sheet, cut, strip):
+        found = measure_filopodia(membrane, 10.0, 60.0, 100.0)
+        assert not find_protrusions(membrane, 6.0).body.any()
+        assert len(found.table) == len(found.profile) == 0
 
 
 def test_the_opening_is_that_of_a_ball():

@@ -1,11 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 import trimesh
 from scipy.integrate import quad
+from scipy.spatial.distance import cdist
 
 from cryoexp.errors import ConfigError, DataError
 from cryoexp.tasks.surface.curvature import surface_curvature
+from cryoexp.tasks.surface.distances import _Boxes, _Part, nearest_others
 from cryoexp.tasks.surface.measurements import columns, measure_surfaces
 from tests.tasks.surface import shapes
 
@@ -115,6 +119,43 @@ def test_a_ball_in_a_shell_is_as_far_as_their_radii_differ():
     assert measure_surfaces(balls, "ab")["nearest_nm"].tolist() == pytest.approx([6, 6], abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_nearest_of_many_is_that_of_all_pairs(seed):
+    rng = np.random.default_rng(seed)
+    balls = [trimesh.creation.icosphere(1, r) for r in rng.uniform(1, 30, 60)]
+    for one in balls:
+        one.apply_scale(rng.uniform(0.3, 3, 3))
+        one.apply_translation(rng.uniform(0, [900, 300, 100]))
+    table = measure_surfaces(balls, range(60), "A")
+    apart = [[cdist(a.vertices, b.vertices).min() if a is not b else np.inf for b in balls] for a in balls]
+    # between the vertices, or a little less to the faces between them
+    nearest = np.argmin(apart, axis=1)
+    assert (table["nearest_component"] - 1).tolist() == nearest.tolist()
+    assert (table["nearest_A"] <= np.min(apart, axis=1) + 1e-9).all()
+
+
+def test_surfaces_of_one_place_and_those_without_faces():
+    ball, nothing = trimesh.creation.icosphere(1, 5.0), (np.zeros((0, 3)), np.zeros((0, 3), int))
+    same = [(np.asarray(ball.vertices), np.asarray(ball.faces))] * 3
+    distance, other = nearest_others([nothing, *same, nothing])
+    assert np.isnan(distance[[0, 4]]).all()
+    assert other[[0, 4]].tolist() == [-1, -1]
+    assert distance[1:4].tolist() == [0, 0, 0]
+    assert nearest_others([same[0]])[1].tolist() == [-1]
+
+
+def test_the_memory_of_many_is_that_of_one_row_of_pairs():
+    corner, faces = np.eye(3), np.array([[0, 1, 2]])
+    many = {i: _Part(corner + 5 * np.array([i % 50, i // 50, 0]), faces) for i in range(500)}
+    tracemalloc.start()
+    boxes = _Boxes(many)
+    pairs = sum(len(boxes.after(i, np.full(500, np.inf))) for i in many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pairs == 500 * 499 / 2
+    assert peak < 1e6  # of all pairs at once: 19 MB
+
+
 def test_an_open_surface_has_no_volume_and_says_why():
     mesh = trimesh.creation.icosphere(3, 100.0)
     mesh.update_faces(np.arange(len(mesh.faces)) > 0)
@@ -154,6 +195,14 @@ def test_curvatures_that_are_known_are_taken():
     mesh = shapes.sphere()
     known = surface_curvature(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     pd.testing.assert_frame_equal(measure_surfaces([mesh], ["a"], curvatures=[known]), measure_surfaces([mesh], ["a"]))
+
+
+def test_what_the_volume_cuts_has_no_sphericity():
+    mesh = shapes.sphere()
+    table = measure_surfaces([mesh, mesh], ["a", "b"], cut=[False, True])
+    assert table["sphericity"].isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="cuts: 1"):
+        measure_surfaces([mesh, mesh], ["a", "b"], cut=[True])
 
 
 def test_no_components_is_an_empty_table():

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from cryoexp.tasks.surface.decimate import decimate, deviation, distances
-from cryoexp.tasks.surface.repair import bodies, repair, split
+from cryoexp.tasks.surface.repair import bodies, mended, repair, split, whole
 from cryoexp.tasks.surface.smooth import keep_volume, taubin
 
 
@@ -51,6 +51,41 @@ def test_holes_with_a_rim_that_is_too_long_stay():
     closed, done = repair(open_, hole=500)
     assert closed.is_watertight
     assert done.holes_filled == 1
+
+
+def test_bodies_within_bodies_look_in_and_out_in_turn():
+    # three shells in each other, and specks in all of the spaces between them and outside
+    places = [(2.0, 0, 0), (5.0, 1, 0), (0, 0, 7.6), (12, 0, 0), (0, 5, 0.3), (0, -7.5, 0)]
+    depth = [0, 1, 2, *(int(sum(np.linalg.norm(p) < r for r in (10.0, 6.5, 3.5))) for p in places)]
+    made = repair(soup(*(sphere(r) for r in (10.0, 6.5, 3.5)), *(sphere(0.4, p, 1) for p in places)))[0]
+    number = bodies(made)
+    parts = [trimesh.Trimesh(made.vertices, made.faces[number == i], process=False) for i in range(number.max() + 1)]
+    sizes = sorted(zip(depth, [10.0, 6.5, 3.5, *[0.4] * len(places)], strict=True))
+    signs = sorted((part.volume > 0, round(abs(part.volume), 3)) for part in parts)
+    assert signs == sorted((d % 2 == 0, round(sphere(r, subdivisions=3 if r > 1 else 1).volume, 3)) for d, r in sizes)
+
+
+def test_hundreds_of_bodies_in_one_are_turned_fast():
+    grid = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3), -1).reshape(-1, 3)
+    made, done = repair(soup(sphere(30.0, subdivisions=5), *(sphere(0.4, 2.0 * p, 0) for p in grid)))
+    assert done.bodies_turned == len(grid) == 729
+    assert done.faces_turned == 20 * 729
+    assert made.volume == pytest.approx(
+        sphere(30.0, subdivisions=5).volume - 729 * sphere(0.4, subdivisions=0).volume, rel=1e-6
+    )
+
+
+def test_what_is_whole_is_left_as_it_is():
+    ball = sphere(5.0)
+    assert whole(np.asarray(ball.faces))
+    assert mended(ball)[0] is ball
+    faces = np.array(ball.faces)
+    for wrong in (faces[1:], np.vstack([faces, faces[:1]]), np.vstack([faces[:1, ::-1], faces[1:]])):
+        assert not whole(wrong)
+        made, count = mended(trimesh.Trimesh(ball.vertices, wrong, process=False))
+        assert made.is_watertight
+        assert made.volume == pytest.approx(ball.volume, rel=1e-3)
+        assert count == (3 if len(wrong) < len(faces) else 1)  # a fan of three
 
 
 def test_bodies_and_split():

@@ -1,12 +1,15 @@
 """The whole surface step on bodies whose surface is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cryoexp.errors import ConfigError, DataError
+from cryoexp.tasks.surface import surfaces
 from cryoexp.tasks.surface.analytic import CASES, INSTANCES, accuracy, ball_halves, ball_pair, bodies, placed
+from cryoexp.tasks.surface.isosurface import isosurface
 from cryoexp.tasks.surface.mesh_products import write_surfaces
-from cryoexp.tasks.surface.surfaces import KINDS, ORIGINAL, Rule, make_surfaces
+from cryoexp.tasks.surface.surfaces import KINDS, ORIGINAL, Rule, Surfaces, make_surfaces
 
 VOXEL, ORIGIN = 50.0, (1000.0, -300.0, 20.0)  # Å
 
@@ -87,6 +90,25 @@ def test_a_thin_shell_keeps_both_sides():
     assert filled.mesh.volume == pytest.approx(4 / 3 * np.pi * 1000, rel=0.01)
 
 
+def test_a_surface_with_a_hole_is_repaired_and_the_table_says_so(monkeypatch):
+    def torn(*arguments):
+        vertices, faces = isosurface(*arguments)
+        return vertices, faces[1:]
+
+    body = ball((30, 30, 30), (15, 15, 15), 10) & ~ball((30, 30, 30), (15, 15, 15), 6)
+    assert make_surfaces(body, 1.0).table()["repaired"].tolist() == [0]
+    monkeypatch.setattr(surfaces, "isosurface", torn)
+    for change in ({}, {"decimate": 0.4}):
+        (surface,) = make_surfaces(body, 1.0, rule=Rule(**change)).components
+        assert surface.mesh.is_watertight
+        assert surface.mesh.body_count == 2
+        assert surface.mesh.volume == pytest.approx(body.sum(), rel=0.005)
+        assert surface.steps["repaired"] == 3
+    # what the border cuts is open, and stays so
+    (ended,) = make_surfaces(ball((20, 30, 30), (0, 15, 15), 10), 1.0, rule=Rule(closed=False)).components
+    assert not ended.mesh.is_watertight
+
+
 def test_components_are_sorted_by_class_and_size_and_small_ones_left_out():
     labels = np.zeros((30, 40, 60), np.int8)
     labels[ball(labels.shape, (14, 15, 12), 6)] = 2
@@ -131,6 +153,38 @@ def test_what_the_border_cuts_is_finite_and_the_table_says_so(centre, change, ki
     assert np.isfinite(row[measured].astype(float)).all()
     if rule.closed:  # what is in the volume, under a lid half a voxel beyond the last one
         assert row["volume_nm3"] == pytest.approx(cut.sum(), rel=0.03 if kind != "probability" else 0.1)
+
+
+@pytest.mark.parametrize(("centre", "near"), [((5.5, 15, 15), 0.06), ((2, 15, 15), 0.05), ((5, 5, 5), 0.12)])
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_curvature_of_what_is_cut_is_not_that_of_its_lids(centre, near, closed, tmp_path):
+    cut = ball((12, 30, 30), centre, 10).astype(np.uint8)  # at two faces, one, and three
+    made = make_surfaces(cut, 10.0, rule=Rule(closed=closed))
+    found = write_surfaces(made, tmp_path, "cell")
+    row = found.table.iloc[0]
+    assert row["mean_curvature_per_nm"] == pytest.approx(0.1, rel=near)
+    assert row["mean_curvature_sd_per_nm"] < 0.015  # with the lids 0.03 and more
+    assert found.histograms["mean_curvature_per_nm"]["mean"] == pytest.approx(row["mean_curvature_per_nm"])
+    assert np.isnan(row["sphericity"])
+
+
+def test_open_ends_lie_in_the_middles_of_the_last_voxels():
+    tube = np.hypot(*(np.indices((20, 30, 30))[1:] - 15)) <= 5
+    for change in ({}, {"smoothing": 40}, {"decimate": 0.3}):
+        (ended,) = make_surfaces(tube, 1.0, rule=Rule(closed=False, **change)).components
+        assert ended.mesh.bounds[:, 2].tolist() == pytest.approx([0, 19], abs=1e-9)
+        (closed,) = make_surfaces(tube, 1.0, rule=Rule(**change)).components
+        assert closed.mesh.bounds[:, 2].tolist() == pytest.approx([-0.5, 19.5], abs=0.2)
+
+
+def test_what_is_measured_is_the_mesh_before_decimation(tmp_path):
+    body = ball((30, 30, 30), (15, 15, 15), 10)
+    (whole,), (fewer,) = (make_surfaces(body, 10.0, rule=Rule(decimate=d)).components for d in (1.0, 0.2))
+    assert whole.full is whole.mesh
+    np.testing.assert_array_equal(fewer.full.vertices, whole.full.vertices)
+    assert len(fewer.mesh.faces) < 0.25 * len(fewer.full.faces)
+    rows = [write_surfaces(Surfaces([one]), tmp_path, "cell").table for one in (whole, fewer)]
+    pd.testing.assert_frame_equal(*rows)
 
 
 def test_what_lies_within_the_volume_is_not_cut(tmp_path):
