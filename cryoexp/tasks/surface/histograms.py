@@ -107,6 +107,8 @@ def draw_histograms(histograms: dict[str, Histogram], path: Path) -> None:
         what, _, unit = name.partition("_per_")
         ax.set_xlabel(f"{what.replace('_', ' ')} (1/{_written(unit)})")
         ax.set_ylabel("% of the area")
+        ax.ticklabel_format(axis="x", scilimits=(-3, 3))
+        ax.locator_params(axis="x", nbins=6)
         ax.set_title(f"{one['mean']:.2g} ± {one['sd']:.2g}", color=plotting.VERMILION)
     for ax in list(axes.flat)[len(histograms) :]:
         ax.set_visible(False)
