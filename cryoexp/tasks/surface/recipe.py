@@ -26,6 +26,8 @@ from cryoexp.tasks.surface.volume import fill_cavities, fill_slices, smooth_z
 ANGSTROM_PER_NM = 10.0
 SOURCES = ("probability", "labels")
 APART = 1e-3  # of a probability from the level of its surface, at least
+BRIDGE = 2  # voxels: gaps of an outline up to twice this are closed before it is filled
+STEADY = 0.7  # of the area of a filled cell that the next slice has at least
 CELL = 1  # class that bounds a cell with filopodia
 
 
@@ -158,8 +160,23 @@ def write_measured(
 
 
 def filled_cell(labels: np.ndarray) -> np.ndarray:
-    """Fill the membranes of a cell: what they enclose in a slice, where they are closed in it, `(z, y, x)` bool."""
-    return np.stack([ndimage.binary_fill_holes(plane == CELL) for plane in labels])
+    """Fill the membranes of a cell, slice by slice: what they enclose, gaps of a few voxels aside, `(z, y, x)` bool."""
+    return np.stack([_filled(np.asarray(plane) == CELL) for plane in labels])
+
+
+def closed_slices(cell: np.ndarray) -> slice:
+    """Return the slices around the fullest of a filled cell `(z, y, x)`, up to where its area drops at once.
+
+    The missing wedge takes away what lies flat: towards the top and the bottom of a cell outlines are open, and what
+    is left of them is thin without being a filopodium.
+    """
+    areas = cell.sum((1, 2))
+    first = last = int(areas.argmax())
+    while first > 0 and areas[first - 1] >= STEADY * areas[first]:
+        first -= 1
+    while last < len(areas) - 1 and areas[last + 1] >= STEADY * areas[last]:
+        last += 1
+    return slice(first, last + 1)
 
 
 def _filopodia(labels: np.ndarray, tomogram: Tomogram, recipe: Recipe) -> Filopodia | None:
@@ -173,4 +190,15 @@ def _filopodia(labels: np.ndarray, tomogram: Tomogram, recipe: Recipe) -> Filopo
             f"{size:g} Å and has to be 1 to {LARGEST}"
         )
         return None
-    return measure_filopodia(filled_cell(labels), size, opening, least, tomogram.volume.origin, table_unit(recipe.unit))
+    cell = filled_cell(labels)
+    span = closed_slices(cell)
+    x, y, z = tomogram.volume.origin
+    return measure_filopodia(cell[span], size, opening, least, (x, y, z + span.start * size), table_unit(recipe.unit))
+
+
+def _filled(plane: np.ndarray) -> np.ndarray:
+    wide = np.pad(plane, BRIDGE + 1)
+    near = ndimage.distance_transform_edt(~wide) <= BRIDGE if plane.any() else wide
+    whole = ndimage.distance_transform_edt(ndimage.binary_fill_holes(near)) > BRIDGE
+    inner = slice(BRIDGE + 1, -BRIDGE - 1)
+    return np.asarray(whole[inner, inner] | plane)

@@ -10,7 +10,7 @@ import trimesh
 from cryoexp.errors import ConfigError
 from cryoexp.inference.whole import Tomogram
 from cryoexp.io.mrc import Volume
-from cryoexp.tasks.surface.recipe import clean, filled_cell, make_recipe, surfaces_of, write_measured
+from cryoexp.tasks.surface.recipe import clean, closed_slices, filled_cell, make_recipe, surfaces_of, write_measured
 from cryoexp.tasks.surface.surfaces import Rule
 from cryoexp.tasks.surface.view import surface_scene
 
@@ -82,6 +82,17 @@ def test_membranes_are_filled_where_a_slice_closes_them():
     shell = np.abs(ball((18, 24, 30), 12.0)) < 1.5
     inside = filled_cell(shell.astype(np.int8))
     assert inside[18].sum() == (ball((18, 24, 30), 13.5) > 0)[18].sum()
+    shell[18, 24, 41:44] = shell[18, 25:27, 41:44] = False  # a gap of three voxels
+    assert filled_cell(shell.astype(np.int8))[18].sum() > 0.98 * inside[18].sum()
+
+
+def test_slices_with_open_outlines_are_left_out():
+    areas = [0, 5, 6, 90, 100, 95, 30, 8]
+    cell = np.zeros((len(areas), 10, 10), bool)
+    for plane, area in zip(cell, areas, strict=True):
+        plane.ravel()[:area] = True
+    assert closed_slices(cell) == slice(3, 6)
+    assert closed_slices(cell[:1]) == slice(0, 1)
 
 
 def test_filopodia_of_a_cell_are_in_its_tables(tmp_path):
