@@ -9,6 +9,7 @@ from cryoexp.simulate.centrelines import frames_along
 
 STEP = 0.5  # voxels between the samples of a section, and along the way to the surface
 SMOOTHING = 1.5  # points, one voxel apart: takes the grid out of a line
+SHORTEST = 1.0  # voxels of a line
 ROUNDS = 2  # of moving the line into the middle of the sections
 REACH = 3.0  # radii: half the edge of a section
 FURTHER = 4.0  # radii beyond the last section in which the surface is looked for
@@ -57,8 +58,12 @@ def follow(path: np.ndarray, mask: np.ndarray, body: np.ndarray, radius: float) 
     values = mask.astype(np.float32)
     points = _even(_smooth(path.astype(float)))
     for _ in range(ROUNDS):
+        if _marks(points)[-1] < SHORTEST:
+            break
         middles, areas = _sections(points, values, radius)
         points = _even(_smooth(np.where(np.isfinite(areas)[:, None], middles, points)))
+    if _marks(points)[-1] < SHORTEST:
+        return _lump(points)
     points = _trim(points, radius)
     base = _walk(points[::-1], radius, values, False)
     ground = _walk(points[::-1], radius, body.astype(np.float32), True)
@@ -67,11 +72,18 @@ def follow(path: np.ndarray, mask: np.ndarray, body: np.ndarray, radius: float) 
         base = ground
     tip = _walk(points, radius, values, False)
     points = np.concatenate([base[::-1], points, tip])
+    if _marks(points)[-1] < SHORTEST:
+        return _lump(points)
     points = np.concatenate([points[:1], _even(points)[1:-1], points[-1:]])
     marks = _marks(points)
     areas = _sections(points, values, radius)[1]
     areas[[0, -1]] = np.nan
     return Line(points, marks, areas, bool(attached))
+
+
+def _lump(points: np.ndarray) -> Line:
+    """What has no line: the middles of all of its sections are one."""
+    return Line(points, _marks(points), np.full(len(points), np.nan), attached=False)
 
 
 def _marks(points: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from cryoexp.errors import ConfigError, DataError
+from cryoexp.tasks.surface.centreline import follow
 from cryoexp.tasks.surface.filopodia import measure_filopodia
 from cryoexp.tasks.surface.protrusions import find_protrusions
 from tests.tasks.surface import shapes
@@ -120,3 +121,13 @@ def test_what_cannot_be_measured_is_refused():
         measure_filopodia(ball(), 0.0, 5.0, 100.0)
     with pytest.raises(DataError, match=r"need a volume \(z, y, x\)"):
         measure_filopodia(np.zeros((4, 4)), 10.0, 50.0, 100.0)
+
+
+def test_a_lump_has_no_line():
+    mask = np.linalg.norm(np.moveaxis(np.indices((21, 21, 21)), 0, -1) - 10.0, axis=-1) <= 3
+    path = np.array([[10, 10, 9], [10, 10, 10], [10, 10, 11]])
+    line = follow(path, mask, np.zeros_like(mask), 3.0)
+    assert np.isfinite(line.points).all()
+    assert not line.attached
+    same = follow(np.array([[10, 10, 10], [10, 10, 10]]), mask, np.zeros_like(mask), 3.0)
+    assert (same.length, same.attached) == (0, False)

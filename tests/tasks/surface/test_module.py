@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused(task):
         ("task.overlap=wide", "give a number from 0 to below 1"),
         ("task.window=[1,12.5,256]", "give three sizes"),
         ("task.tta=rot5", "choose one of none, y180, d2, d2h, rot4"),
-        ("task.decide=guess", "choose one of thresholds, argmax"),
+        ("task.decide=guess", "choose one of argmax, thresholds"),
         ("task.channels_last=maybe", "choose true or false"),
         ("task.teacher.decay=1", "give a number from 0 to below 1"),
         ("task.surface.minimum=1.5", "give a whole number from 0 on"),
