@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from cryoexp.config.build import build
 from cryoexp.config.check import check
 from tests.conftest import TINY
+from tests.data.test_sxt import SMALL as SXT
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,9 +26,7 @@ SMALL_TOMOGRAMS = [
     "trainer=debug", "trainer.threads=1",
 ]  # fmt: skip
 SMALL_CELLS = [
-    "dataset.cell.shape=[24,48,56]", "dataset.cell.voxel_size=600", "dataset.optics.tilt_step=20",
-    "dataset.split=[2,1,1]", "dataset.patch=[1,32,32]", "dataset.patches=4", "model.width=4", "trainer=debug",
-    "trainer.threads=1",
+    *SXT, "dataset.patch=[1,32,32]", "dataset.patches=4", "model.width=4", "trainer=debug", "trainer.threads=1",
 ]  # fmt: skip
 SMALL_POSE = ["dataset.images=120", "model.width=8", "trainer=debug", "trainer.threads=1"]
 

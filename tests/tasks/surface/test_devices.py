@@ -12,7 +12,11 @@ TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", [["task.optimizers=2"], ["task.scheme=mean_teacher"]], ids=lambda s: s[0])
+@pytest.mark.parametrize(
+    "scheme",
+    [["task.scheme=original", "task.optimizers=2"], ["task.scheme=mean_teacher"]],
+    ids=lambda options: options[0],
+)
 def test_alternating_steps_on_two_devices(cache, tmp_path, scheme):
     folder = tmp_path / "run"
     tiny = [o for o in TINY if o != "trainer=debug"]
@@ -20,6 +24,6 @@ def test_alternating_steps_on_two_devices(cache, tmp_path, scheme):
     assert done.returncode == 0, done.stderr
     assert "2 x cpu" in json.loads((folder / "manifest.json").read_text())["device"]
     last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    if "optimizers" in scheme[0]:
+    if "task.optimizers=2" in scheme:
         labels, images = (one["state"] for one in last["optimizer_states"][0]["inner"])
         assert set(images) < set(labels)  # steps on images leave the decoder of the labels alone
