@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -92,7 +94,7 @@ class VolumeSamples(PatchSamples):
         path = self.tomograms[number].folder.parent / PARTICLES
         if not path.is_file():
             return None
-        table = read_star(path)["particles"]
+        table = _particles(path)
         table = table[table["rlnTomoName"] == self.name(number)]
         angles = torch.deg2rad(
             torch.tensor(table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(dtype=float))
@@ -105,6 +107,12 @@ class VolumeSamples(PatchSamples):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory maps behind when a loader process is started."""
         return {**self.__dict__, "_volumes": {}}
+
+
+@lru_cache(maxsize=1)
+def _particles(path: Path) -> pd.DataFrame:
+    """Read the table of all tomograms once, not for each of them."""
+    return read_star(path)["particles"]
 
 
 def _mixed(odd: Tensor, even: Tensor, generator: torch.Generator | None) -> Tensor:

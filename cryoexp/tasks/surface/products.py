@@ -92,7 +92,7 @@ def write_new(task: "Surface", label: "Label", tomograms: Sequence[Tomogram], fo
     for tomogram in tomograms:
         made = make(task, label, tomogram, folder)
         tables += _measured(made, tomogram)
-        found[tomogram.name] = _components(task, made, tomogram)
+        found[tomogram.name] = _components(task, made)
         draw_new(tomogram, made.labels, classes, folder)
         _draw_surfaces(made, tomogram, folder)
     write_table(tables, folder)
@@ -141,7 +141,7 @@ def write_table(tables: Sequence[pd.DataFrame], folder: Path) -> None:
     together[first].to_csv(folder / "measurements.csv", index=False, float_format="%.6g")
 
 
-def _components(task: "Surface", made: Made, tomogram: Tomogram) -> dict[str, int]:
+def _components(task: "Surface", made: Made) -> dict[str, int]:
     classes, rule = task.info.classes, task.recipe.rule
     if made.surfaces:
         return {name: sum(s.cls == name for s in made.surfaces.components) for name in classes[1:]}
